@@ -47,7 +47,7 @@ Adapters = Mapping[str, Mapping[str, str]]  # by artifact: the adapter of each m
 
 
 def _check(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
-    trained_in(options.get("artifacts"), set(reached_modules(executor.program, target)))
+    trained_in(options.get("artifacts"), set(reached_modules(executor.program, target)), executor)
 
 
 @optimizer(paper="PHATGOOSE, Muqeeth et al. 2024, arXiv 2402.05859", check=_check)
@@ -60,7 +60,7 @@ async def route_adapters(
     well. The routed program races against each adapter alone, and with `merge` against their mean,
     of rank `rank`.
     """
-    known = trained_in(artifacts, set(context.modules()))
+    known = trained_in(artifacts, set(context.modules()), context.open_executor(start))
     alone = {path: _with(start, adapters) for path, adapters in known.items()}
     rivals = [Candidate(f"the adapters of {path}", one) for path, one in alone.items()]
     with context.until_spent():
@@ -75,21 +75,25 @@ async def route_adapters(
     return start
 
 
-def trained_in(artifacts: str | None, modules: set[str]) -> Adapters:
+def trained_in(artifacts: str | None, modules: set[str], executor: Executor) -> Adapters:
     """The adapters that artifacts hold for some modules, by the paths of the artifacts.
 
-    Raises: LmcError[bad-option, cannot-read, artifact-damaged, artifact-too-new].
+    The paths are relative to the program's folder, and lie in it if the user allows no other.
+    Raises: LmcError[bad-option, outside-folder, cannot-read, artifact-damaged, artifact-too-new].
     """
+    consent, base_dir = executor.consent, executor.base_dir or Path()
     paths = [path.strip() for path in (artifacts or "").split(",") if path.strip()]
-    found = {path: _adapters_in(path, modules) for path in paths}
+    what = "an artifact of `route_adapters`"
+    places = {path: consent.place(base_dir, path, what) for path in paths}
+    found = {path: _adapters_in(place, modules) for path, place in places.items()}
     if not found:
         help = 'write `artifacts="sums.lmpc, dates.lmpc"`'
         raise LmcError.of("bad-option", "`artifacts` names no artifact", help=help)
     return found
 
 
-def _adapters_in(path: str, modules: set[str]) -> dict[str, str]:
-    trained = Artifact.read(Path(path)).parameters.modules
+def _adapters_in(path: Path, modules: set[str]) -> dict[str, str]:
+    trained = Artifact.read(path).parameters.modules
     own = {n: m.adapter for n, m in trained.items() if m.adapter and is_adapter_id(m.adapter)}
     found = {name: id for name, id in own.items() if name in modules}
     if not found:

@@ -35,9 +35,14 @@ def read(checkpoint: Path) -> dict[str, bytes]:
 
 
 def write(place: Path, name: str, files: Mapping[str, bytes]) -> None:
-    """Write a checkpoint whole or not at all, and remove older ones."""
+    """Write a checkpoint whole or not at all, and remove older ones if it can be read.
+
+    Raises: ValueError if it has strange names, or is too large.
+    """
     if not _NAME.fullmatch(name) or not all(map(_FILE.fullmatch, files)):
         raise ValueError(name)
+    if sum(map(len, files.values())) > MOST_BYTES:
+        raise ValueError(f"{name} is too large")
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="brought-", dir=place) as made:
         folder = Path(made) / name
@@ -46,6 +51,8 @@ def write(place: Path, name: str, files: Mapping[str, bytes]) -> None:
             (folder / own).write_bytes(content)
         if not (place / name).exists():
             folder.rename(place / name)
+    if last_checkpoint(place) != str(place / name):
+        return
     for old in place.glob("checkpoint-*"):
         if _NAME.fullmatch(old.name) and int(old.name[11:]) < int(name[11:]):
             shutil.rmtree(old, ignore_errors=True)

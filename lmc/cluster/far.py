@@ -87,11 +87,14 @@ class FarBackend:
 
         As `train_adapter`. Checkpoints are in `folder`, if the machines share it.
         """
+        from lmc.training.lora import drop_checkpoints
+
         store = adapter_store()
         if (made := store.recall(job.key)) is None:
             files = await self._crew.train(self._known(), job, str(folder), report)
             made = await asyncio.to_thread(store.add_files, files)
             store.remember(job.key, made)
+            await asyncio.to_thread(drop_checkpoints, folder / job.key)
         return made
 
     async def close(self) -> None:

@@ -72,6 +72,7 @@ class MessageBatches:
         remember(self._key_env, dict(headers).get("x-api-key"))
         self.service.learn(url, headers)
         carried = _carried.get()
+        carried.late = False  # litellm may ask a second time
         asked = {name: value for name, value in body.items() if name != "stream"}
         try:
             found = await self.chats.ask(asked, carried.index)

@@ -306,9 +306,11 @@ async def _client(endpoint: Endpoint, log: Any) -> AsyncIterator[Any]:
 
 def _ending_with_us(command: Sequence[str], folder: str | None) -> Sequence[str]:
     """A command whose process ends with this one, even if nobody can tell it to (Linux)."""
-    found = shutil.which(command[0]) if os.sep not in command[0] else None
-    there = found or (Path(folder or ".") / command[0]).is_file()
-    if sys.platform != "linux" or not there:  # what is not there is told as such
+    if os.sep in command[0]:
+        runs = os.access(Path(folder or ".", command[0]), os.X_OK)
+    else:
+        runs = shutil.which(command[0]) is not None
+    if sys.platform != "linux" or not runs:  # what cannot be run is told as such
         return command
     return [sys.executable, "-I", "-S", str(_SIDE), str(os.getpid()), *command]
 

@@ -135,8 +135,7 @@ def train_adapter(
     with calm(), told_if_full(place):
         adapter = store.add(_trained(job, place, report or (lambda _: None), stop))
     store.remember(job.key, adapter)
-    for left in place.glob("checkpoint-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    drop_checkpoints(place)
     return adapter
 
 
@@ -320,6 +319,12 @@ def _callback(
             )
 
     return Watch()
+
+
+def drop_checkpoints(place: Path) -> None:
+    """Remove the checkpoints of a training that is over."""
+    for left in place.glob("checkpoint-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def last_checkpoint(place: Path) -> str | None:

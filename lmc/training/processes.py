@@ -41,6 +41,7 @@ def train_shared(
     They leave the adapter in the folder `place`, as one process does.
     Raises: LmcError, that of the training, or LmcError[cannot-train] if a process died.
     """
+    _require_gpus(count)
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="meet-", dir=place) as made:
         folder = Path(made)
@@ -55,6 +56,16 @@ def train_shared(
             codes = [process.wait() for process in processes]
         if any(codes):
             raise _failure(folder, codes)
+
+
+def _require_gpus(count: int) -> None:
+    """Refuse processes that would share a GPU, or mix GPUs and CPUs: they could not meet."""
+    import torch
+
+    if 0 < (gpus := torch.cuda.device_count()) < count:
+        message = f"{VARIABLE} is {count}, and there are GPUs for {gpus} here"
+        help = f"each process needs a GPU of its own: {VARIABLE}={gpus}"
+        raise LmcError.of("cannot-train", message, help=help)
 
 
 @contextlib.contextmanager
@@ -101,4 +112,5 @@ def _failure(folder: Path, codes: list[int]) -> LmcError:
     rank = next((n for n, code in enumerate(codes) if code not in (0, -9)), 0)
     said = (folder / f"said-{rank}").read_bytes()[-_LAST_BYTES:].decode(errors="replace")
     message = f"process {rank + 1} of {len(codes)} of a training ended with {codes[rank]}"
-    return LmcError.of("cannot-train", message, help=said.strip()[-_LAST_BYTES:] or None)
+    killed = "see whether the machine has the memory it takes" if codes[rank] == -9 else None
+    return LmcError.of("cannot-train", message, help=said.strip() or killed)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import lmc
+from lmc.cluster import checkpoints
 from lmc.cluster.crew import MOST_TRIES, Crew
 from lmc.cluster.far import FarBackend
 from lmc.cluster.worker import RowWorker
@@ -275,6 +276,32 @@ def test_a_training_goes_to_a_worker(
     assert len(seen) == 1  # it is known now
 
 
+def test_a_checkpoint_replaces_older_ones_if_it_can_be_read(tmp_path: Path) -> None:
+    good, broken = {"trainer_state.json": b"{}"}, {"trainer_state.json": b"{"}
+    for step, files in ((5, good), (15, good), (10, good), (20, broken)):
+        checkpoints.write(tmp_path, f"checkpoint-{step}", files)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["checkpoint-10", "checkpoint-15", "checkpoint-20"]
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found.name == "checkpoint-15"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "size"),
+    [
+        ("checkpoint-1/../x", "weights", 1), ("other", "weights", 1),
+        ("checkpoint-1", "../weights", 1), ("checkpoint-1", ".weights", 1),
+        ("checkpoint-1", "weights", checkpoints.MOST_BYTES + 1),
+    ],
+)  # fmt: skip
+def test_strange_and_large_checkpoints_are_refused(
+    tmp_path: Path, name: str, file: str, size: int
+) -> None:
+    with pytest.raises(ValueError, match=r"checkpoint|other"):
+        checkpoints.write(tmp_path, name, {file: bytes(size)})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_training_goes_on_from_the_checkpoint_of_a_lost_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +347,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_a_lost_worker(
     assert made.files() == dict.fromkeys(FILES, b"weights")
     assert begun[0] is None and begun[1] is not None and begun[1].endswith("checkpoint-10")
     kept = [path.name for path in (tmp_path / "far" / job.key).iterdir()]
-    assert kept == ["checkpoint-20"]
+    assert kept == []  # those of a training that is over are not kept
     run_sync(crew.close())
 
 

@@ -17,11 +17,12 @@ from aiohttp import web
 import lmc
 from lmc.consent import Consent
 from lmc.diagnostics import LmcError
-from lmc.models import litellm_provider
+from lmc.models import litellm_provider, quick_json
 from lmc.models.base import ModelFailure, Request, Sampling
 from lmc.models.batch_api import BatchApi
 from lmc.models.batch_journal import BatchJournal
 from lmc.models.dialect import forget_dialects
+from lmc.models.litellm_batches import MessageBatches, carrying
 from lmc.models.vllm_batches import CommandBatches
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.pool import ModelPool
@@ -115,6 +116,23 @@ async def test_messages_go_out_as_one_batch_at_half_the_price(claude, pooled):
     assert all(params["model"] == HAIKU and params["max_tokens"] for params in claude.params)
     assert pool.usage.cost_usd == pytest.approx(12 * (10 * 2 + 4 * 10) / 1e6 / 2)
     assert pool.bind("m").price.input == 1.0
+
+
+async def test_a_second_try_that_goes_at_once_has_the_ordinary_price(monkeypatch):
+    refused = (400, {}, quick_json.encode(error("invalid_request_error", "no choice")["error"]))
+    replies = iter([refused, None])
+
+    async def ask(body, index):
+        return next(replies)
+
+    batches = MessageBatches({"batch_api": BatchApi(late="ask")}, "LOOPBACK_KEY", None)
+    monkeypatch.setattr(batches.chats, "ask", ask)
+    with carrying(0) as carried:
+        with pytest.raises(ModelFailure):
+            await batches.reply("http://x/v1/messages", {}, {})
+        assert carried.late
+        assert await batches.reply("http://x/v1/messages", {}, {}) is None
+        assert not carried.late
 
 
 async def test_prompt_caches_and_tools_go_in_a_batch_as_they_would_at_once(claude, pooled):

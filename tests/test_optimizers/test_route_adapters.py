@@ -67,9 +67,11 @@ def model_of(ids: Mapping[str, str]) -> Scripted:
     return Scripted(reply, name="verbs")
 
 
-def compiled(model: Scripted, step: str = STEP, **options: Any) -> lmc.CompileResult:
+def compiled(
+    model: Scripted, step: str = STEP, program: str = "it.lmp", **options: Any
+) -> lmc.CompileResult:
     return lmc.compile(
-        "it.lmp", data=ROWS, metric="accuracy", optimizer=step, backend=model, cache=False,
+        program, data=ROWS, metric="accuracy", optimizer=step, backend=model, cache=False,
         out="it.lmpc", **options,
     )  # fmt: skip
 
@@ -108,7 +110,7 @@ def test_a_new_adapter_replaces_the_gates() -> None:
     ("step", "words"),
     [
         ("route_adapters()", "names no artifact"),
-        ('route_adapters(artifacts="none.lmpc")', "cannot read none.lmpc"),
+        ('route_adapters(artifacts="none.lmpc")', "none.lmpc: No such file"),
         ('route_adapters(artifacts="other.lmpc")', "it has adapters of other"),
         ('route_adapters(artifacts="plain.lmpc")', "it has no adapters"),
     ],
@@ -123,6 +125,23 @@ def test_what_holds_no_fitting_adapter_is_refused_before_a_model_is_asked(
         compiled(model, step)
     assert words in str(failure.value)
     assert model.requests == []
+
+
+def test_artifacts_are_in_the_folder_of_the_program(ids: dict[str, str]) -> None:
+    Path("in").mkdir()
+    for name in ("it.lmp", "add.lmpc"):
+        Path("in", name).write_bytes(Path(name).read_bytes())
+    model = model_of(ids)
+
+    def asked(artifacts: str, **options: Any) -> lmc.CompileResult:
+        step = f'route_adapters(artifacts="{artifacts}", merge=false)'
+        return compiled(model, step, program="in/it.lmp", **options)
+
+    for outside in ("add.lmpc, ../spell.lmpc", f"{Path.cwd()}/spell.lmpc"):
+        with pytest.raises(LmcError) as failure:
+            asked(outside)
+        assert failure.value.code == "outside-folder" and model.requests == []
+    assert len(asked("add.lmpc, ../spell.lmpc", paths=".").artifact.parameters.modules) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from lmc.passes.pipeline import run_passes
 from lmc.requests.pool import ModelPool
 from lmc.runtime import remote
 from lmc.runtime.executor import Executor
+from lmc.runtime.remote import _ending_with_us
 from lmc.runtime.traces import Trace
 from tests.mcp_server import reply
 from tests.programs import lowered
@@ -390,6 +391,18 @@ async def test_a_bad_response_fails_the_call(server: Web, told: str) -> None:
         message = await failure(at_url(url), {"a": 1, "b": 2})
     assert "tool-failed" in message
     assert told in message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there, another program starts it")
+def test_a_command_that_cannot_run_is_started_as_it_is(tmp_path: Path) -> None:
+    """So that what is wrong with it is told."""
+    (tmp_path / "server").write_text("no program")
+    for command in (["server"], ["./server"], ["./missing"]):
+        assert _ending_with_us(command, str(tmp_path)) == command
+    (tmp_path / "server").chmod(0o700)
+    assert _ending_with_us(["server"], str(tmp_path)) == ["server"]  # PATH does not have it
+    assert _ending_with_us(["./server"], str(tmp_path))[-1] == "./server"
+    assert len(_ending_with_us(["./server"], str(tmp_path))) > 1
 
 
 async def test_a_url_that_nobody_listens_at() -> None:

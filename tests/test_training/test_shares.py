@@ -18,7 +18,7 @@ import torch
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import AdapterStore
 from lmc.training.lora import LoraSettings, TrainingJob, TrainingStopped, train_adapter
-from lmc.training.processes import VARIABLE, process_count
+from lmc.training.processes import VARIABLE, process_count, train_shared
 from lmc.training.rows import TrainingRow
 from lmc.training.shares import Shares
 from tests.test_models.tiny_llama import save_tiny_llama
@@ -68,6 +68,15 @@ def test_the_number_of_processes_is_checked(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(VARIABLE, wrong)
         with pytest.raises(LmcError, match="LMC_TRAINING_PROCESSES"):
             process_count()
+
+
+def test_each_process_needs_a_gpu_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(LmcError, match="GPUs for 2") as failure:
+        train_shared(None, tmp_path / "run", 3, lambda now: None, lambda: False)
+    assert "LMC_TRAINING_PROCESSES=2" in str(failure.value) and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
