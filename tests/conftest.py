@@ -26,6 +26,9 @@ sys.dont_write_bytecode = False
 # Every graph is looked at again after each pass, in the programs that tests start too.
 os.environ["LMC_VERIFY"] = "1"
 
+# litellm would fetch its table of prices as it is imported. lmc forbids it, but tests import it first.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
 # Machines that run tests are slow at times; how long one example takes says nothing. Examples are
 # the same in each run, so that a change is to blame when a test fails. `make fuzz` draws others.
 settings.register_profile("lmc", deadline=None, derandomize=True)

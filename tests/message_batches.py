@@ -45,7 +45,7 @@ class MessageBatchServer(Loopback):
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.betas: list[str | None] = []
         self.batch_keys: list[str | None] = []
-        self.drop_reply = False
+        self.drop_reply = self.refuses = False
         self.cancelled: list[str] = []
 
     def routes(self, app: web.Application) -> None:
@@ -57,6 +57,8 @@ class MessageBatchServer(Loopback):
         app.router.add_get(path + "/{id}/results", self._results)
 
     async def _create(self, request: web.Request) -> web.Response:
+        if self.refuses:
+            raise web.HTTPServiceUnavailable
         asked = (await request.json())["requests"]
         assert request.headers["anthropic-version"] == "2023-06-01"
         self.batch_keys.append(request.headers.get("x-api-key"))

@@ -21,7 +21,9 @@ from lmc.models.base import ModelFailure
 from lmc.models.batch_api import BatchState, Outcome, unanswered
 from lmc.models.batch_http import FILE_S, BatchHttp
 from lmc.models.batch_journal import JournaledBatch
+from lmc.redaction import logger
 
+_log = logger(__name__)
 _LISTED = 1000  # the most that one page has
 _ASKED_AGAIN_S = 10.0
 _CLOCKS_S = 900.0  # by which two clocks may differ
@@ -44,6 +46,7 @@ class AnthropicBatches(BatchHttp):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._headers: dict[str, str] = {}
         self._betas: set[str] = set()
+        self._created: set[str] = set()
 
     def learn(self, url: str, headers: Mapping[str, str]) -> None:
         """Learn from a request for one message, which would go to `url`."""
@@ -66,7 +69,9 @@ class AnthropicBatches(BatchHttp):
         data = b'{"requests":[%s]}' % b",".join(told)
         betas = {"anthropic-beta": ",".join(sorted(self._betas))} if self._betas else {}
         asked = self.json("POST", "batches", data=data, headers=betas, limit_s=FILE_S)
-        return self.id_in(await asked)
+        id = self.id_in(await asked)
+        self._created.add(id)
+        return id
 
     async def find(self, batch: JournaledBatch) -> str | None:
         """The batch of this size and time whose requests have the token.
@@ -74,13 +79,16 @@ class AnthropicBatches(BatchHttp):
         A batch tells its requests only when it is over, so this waits. Raises: ModelFailure.
         """
         waiting: list[Mapping[str, Any]]
-        waiting = [one for one in await self._listed() if _may_be(one, batch)]
+        listed = [one for one in await self._listed() if self.id_in(one) not in self._created]
+        waiting = [one for one in listed if _may_be(one, batch)]
         while waiting:
             for one in [one for one in waiting if one.get("processing_status") == "ended"]:
                 waiting.remove(one)
                 if await self._has(self.id_in(one), batch.token):
                     return self.id_in(one)
             if waiting:
+                ids = ", ".join(map(self.id_in, waiting))
+                _log.info("waiting for the end of %s, to see whose requests these are", ids)
                 await asyncio.sleep(_ASKED_AGAIN_S)
                 waiting = [await self.json("GET", f"batches/{self.id_in(o)}") for o in waiting]
         return None

@@ -201,6 +201,18 @@ async def test_a_reply_that_was_lost_pays_nothing_twice(claude, pooled):
     assert sorted(claude.answered) == ["a", "b"]
 
 
+async def test_a_lost_reply_waits_for_no_batch_that_this_run_made(claude, pooled):
+    claude.polls = 10**9
+    pool = pooled(haiku(claude, retry=0))
+    first = asyncio.create_task(ask(pool, "a"))
+    while not claude.asked:  # its id is known by now
+        await asyncio.sleep(0.01)
+    claude.refuses = True
+    assert await asyncio.wait_for(ask(pool, "b"), 5) == ["server"]
+    claude.polls = 0
+    assert await first == ["re: a"]
+
+
 async def test_a_budget_reserves_a_batch_of_messages_before_it_is_sent(claude, pooled):
     sampling = Sampling(0.0, max_tokens=10)
     pool = pooled(haiku(claude))

@@ -397,8 +397,8 @@ async def test_a_bad_response_fails_the_call(server: Web, told: str) -> None:
 def test_a_command_that_cannot_run_is_started_as_it_is(tmp_path: Path) -> None:
     """So that what is wrong with it is told."""
     (tmp_path / "server").write_text("no program")
-    for command in (["server"], ["./server"], ["./missing"]):
-        assert _ending_with_us(command, str(tmp_path)) == command
+    for wrong in (["server"], ["./server"], ["./missing"]):
+        assert _ending_with_us(wrong, str(tmp_path)) == wrong
     (tmp_path / "server").chmod(0o700)
     assert _ending_with_us(["server"], str(tmp_path)) == ["server"]  # PATH does not have it
     assert _ending_with_us(["./server"], str(tmp_path))[-1] == "./server"
