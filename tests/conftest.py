@@ -26,7 +26,7 @@ sys.dont_write_bytecode = False
 # Every graph is looked at again after each pass, in the programs that tests start too.
 os.environ["LMC_VERIFY"] = "1"
 
-# litellm would fetch its table of prices as it is imported. lmc forbids it, but tests import it first.
+# litellm fetches its table of prices when it is imported. lmc forbids it; tests import it first.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 # Machines that run tests are slow at times; how long one example takes says nothing. Examples are

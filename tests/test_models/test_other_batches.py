@@ -205,8 +205,10 @@ async def test_a_lost_reply_waits_for_no_batch_that_this_run_made(claude, pooled
     claude.polls = 10**9
     pool = pooled(haiku(claude, retry=0))
     first = asyncio.create_task(ask(pool, "a"))
-    while not claude.asked:  # its id is known by now
+    for _ in range(500):
         await asyncio.sleep(0.01)
+        if claude.asked:  # its id is known by now
+            break
     claude.refuses = True
     assert await asyncio.wait_for(ask(pool, "b"), 5) == ["server"]
     claude.polls = 0
