@@ -24,6 +24,7 @@ from lmc.redaction import logger
 from lmc.requests.usage import Usage
 
 _log = logger(__name__)
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # a line that is
 
 
 class RowJournal:
@@ -80,10 +81,10 @@ def _read(file: IO[bytes], key: bytes) -> dict[str, RowResult]:
         return {}
     found: dict[str, RowResult] = {}
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # the last one may be cut
+        with contextlib.suppress(*_BROKEN):  # the last one may be cut
             result = _result(json.loads(line))
             found[result.id] = result
-    if lines[-1]:
+    if not lines or lines[-1]:
         file.write(b"\n")
     if found:
         _log.warning("%d rows were finished by an earlier run and are not run again", len(found))
