@@ -245,10 +245,11 @@ async def evaluate_each(
     in_batch = seats(executor.program, graph, count, in_flight)
 
     async def one(number: int, row: Row) -> None:
-        result = journal.finished(row.id) if journal else None
+        result, seat = journal.finished(row.id) if journal else None, in_batch(number)
+        if result is not None and seat is not None:
+            seat.leave()  # or the others would wait for it
         if result is None:
             trace = Trace(brief=not keep_traces)
-            seat = in_batch(number)
             result = await _run_row(executor, graph, row, metric, trace, sample, seat)
             held = trace if keep_traces else None
             result = replace(result, usage=trace.usage, trace=held, kept=tuple(trace.kept))

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from lmc.measure.evaluate import RowResult, evaluate_each
+from lmc.measure.rows import Row
 from lmc.models.base import Answer, Request
 from lmc.models.scripted import Scripted
 from lmc.passes.pipeline import run_passes
+from lmc.program.measuring import UNSCORED
 from lmc.program.options import LoadOptions
 from lmc.program.program import Program
 from lmc.requests.pool import ModelPool
@@ -168,6 +171,32 @@ def test_a_batch_shares_its_doubt_and_draws_less_than_its_rows_would_alone() -> 
     alone, together = drawn
     assert together < 0.95 * alone
     assert changed[0] <= 0.05 * len(full) and changed[1] <= 0.06 * len(full)
+
+
+@pytest.mark.parametrize("done", [(0,), (0, 3), (0, 1, 2, 3)])
+async def test_rows_of_an_earlier_run_are_not_waited_for(done: tuple[int, ...]) -> None:
+    class Journal:
+        def finished(self, id: str) -> RowResult | None:
+            return RowResult(id, 1.0, "a") if int(id) in done else None
+
+        def keep(self, result: RowResult) -> None:
+            assert int(result.id) not in done
+
+    graph = lowered(
+        'generate g(q: str) -> str { """Solve.""" temperature: 0.7 }\n'
+        'vote v(q: str) -> str { sample: g(q) n: 8 stop_early: "dsc" difficulty: len(q) }\n'
+        "pipeline main(q: str) -> str { return v(q) }"
+    )
+    rows = [Row(f"{n}", {"q": "x" * n}) for n in range(4)]
+    found: dict[int, Any] = {}
+    program = Program(graph, LoadOptions(backend=Scripted(lambda r: "a"), cache=False))
+    executor = program.open_executor(program.open_pool())
+    work = evaluate_each(
+        executor, "main", rows, UNSCORED, lambda n, result: found.update({n: result.pred}),
+        journal=Journal(),
+    )  # fmt: skip
+    await asyncio.wait_for(work, 10)
+    assert found == dict.fromkeys(range(4), "a")
 
 
 async def test_speculation_draws_ahead_and_cancels_what_is_not_wanted() -> None:
