@@ -44,7 +44,8 @@ def _tell(now: TrainingProgress) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # a lock of sys.stdin would abort the process at its end
+        pass
     os._exit(1)
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,18 @@ def train_shared(
         folder = Path(made)
         (folder / "job").write_bytes(pickle.dumps((job, place)))
         with _started(folder, count) as processes:
-            watcher = threading.Thread(target=_watch, args=(processes, folder, stop), daemon=True)
+            blamed: list[int] = []
+            watched = (processes, folder, stop, blamed)
+            watcher = threading.Thread(target=_watch, args=watched, daemon=True)
             watcher.start()
             assert processes[0].stdout is not None
             for line in processes[0].stdout:
                 with contextlib.suppress(ValueError):  # what libraries print
                     tell(json.loads(line))
             codes = [process.wait() for process in processes]
+            watcher.join()
         if any(codes):
-            raise _failure(folder, codes)
+            raise _failure(folder, codes, blamed[0] if blamed else _culprit(codes))
 
 
 def _require_gpus(count: int) -> None:
@@ -92,12 +95,19 @@ def _started(folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]
                     pipe.close()
 
 
-def _watch(processes: list[subprocess.Popen[bytes]], folder: Path, stop: Any) -> None:
-    """Tell them to stop, and end all if one fails: the others would wait for it."""
+def _watch(
+    processes: list[subprocess.Popen[bytes]], folder: Path, stop: Any, blamed: list[int]
+) -> None:
+    """Tell them to stop, and end all if one fails: the others would wait for it.
+
+    The one that failed first is `blamed`.
+    """
     while any(process.poll() is None for process in processes):
         if stop():
             (folder / "stop").touch()
-        if any(process.poll() for process in processes):
+        codes = [process.poll() for process in processes]
+        if any(codes):
+            blamed.append(_culprit(codes))
             for process in processes:
                 process.kill()
             return
@@ -105,11 +115,15 @@ def _watch(processes: list[subprocess.Popen[bytes]], folder: Path, stop: Any) ->
             processes[0].wait(0.2)
 
 
-def _failure(folder: Path, codes: list[int]) -> LmcError:
+def _culprit(codes: Sequence[int | None]) -> int:
+    """The process that failed first: one that was killed, before those that lost it."""
+    return min((n for n, code in enumerate(codes) if code), key=lambda n: ((codes[n] or 0) > 0, n))
+
+
+def _failure(folder: Path, codes: list[int], rank: int) -> LmcError:
     for path in sorted(folder.glob("failed-*")):
         failure: LmcError = pickle.loads(path.read_bytes())  # noqa: S301 - of our own process
         return failure
-    rank = next((n for n, code in enumerate(codes) if code not in (0, -9)), 0)
     said = (folder / f"said-{rank}").read_bytes()[-_LAST_BYTES:].decode(errors="replace")
     message = f"process {rank + 1} of {len(codes)} of a training ended with {codes[rank]}"
     killed = "see whether the machine has the memory it takes" if codes[rank] == -9 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -77,6 +78,46 @@ def test_each_process_needs_a_gpu_of_its_own(
     with pytest.raises(LmcError, match="GPUs for 2") as failure:
         train_shared(None, tmp_path / "run", 3, lambda now: None, lambda: False)
     assert "LMC_TRAINING_PROCESSES=2" in str(failure.value) and not (tmp_path / "run").exists()
+
+
+ENDS = """
+import os, signal, sys, time
+from lmc.training.process import _end_with_parent
+import threading
+threading.Thread(target=_end_with_parent, daemon=True).start()
+time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("pass", "pass", None),
+        ("time.sleep(60)", "os.kill(os.getpid(), 9)", "process 2 of 2 of a training ended with -9"),
+        ("sys.exit('no memory')", "time.sleep(60)", "process 1 of 2 of a training ended with 1"),
+    ],
+)
+def test_the_process_that_failed_first_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str, told: str | None
+) -> None:
+    """And one that comes to its end is not aborted by the thread that waits for its parent."""
+    program = tmp_path / "python"
+    program.write_text(
+        f"#!/bin/sh\n[ $4 = 0 ] && do={shlex.quote(first)} || do={shlex.quote(second)}\n"
+        f'exec {shlex.quote(sys.executable)} -c {shlex.quote(ENDS)}"$do"\n'
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    def train() -> None:
+        train_shared(None, tmp_path / "run", 2, lambda now: None, lambda: False)
+
+    if told is None:
+        train()
+        return
+    with pytest.raises(LmcError, match=told) as failure:
+        train()
+    assert ("memory" in str(failure.value)) and not list((tmp_path / "run").iterdir())
 
 
 @pytest.mark.slow
