@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -105,10 +106,11 @@ def _shuffled(path: Path) -> list[dict[str, Any]]:
 @click.option("--way", "ways", multiple=True, help="Optimizer, as for `lmc compare`. Repeatable.")
 @click.option("--out", default="real.jsonl", type=click.Path(path_type=Path), show_default=True)
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
+@click.option("--calls", type=int, help="A budget of calls, in place of that of the program.")
 @click.option("--only", hidden=True, help="Improve this program in one way, in this process.")
 def main(
     data: Path, tasks: tuple[str, ...], ways: tuple[str, ...], out: Path, dtype: str,
-    only: str | None,
+    calls: int | None, only: str | None,
 ) -> None:  # fmt: skip
     """Improve each task in each way, and print the scores on the test rows."""
     if only is not None:
@@ -118,7 +120,9 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         for task in tasks or WAYS:
             program = _prepared(task, data, Path(folder))
-            _compute_in(dtype, program)
+            _set(program, "temperature: 0.0 }", f'temperature: 0.0, dtype: "{dtype}" }}')
+            if calls is not None:
+                _set(program, r"budget: {calls: \d+}", f"budget: {{calls: {calls}}}")
             for way in ways or WAYS[task]:
                 if (task, way) not in known:
                     _apart(program, ["--task", task, "--way", way, "--out", str(out)], data)
@@ -126,9 +130,10 @@ def main(
     print(_table(_results(out)))
 
 
-def _compute_in(dtype: str, program: Path) -> None:
-    text = program.read_text(encoding="utf-8")
-    changed = text.replace("temperature: 0.0 }", f'temperature: 0.0, dtype: "{dtype}" }}', 1)
+def _set(program: Path, pattern: str, text: str) -> None:
+    """Write something else into a program. It must be there."""
+    changed, found = re.subn(pattern, lambda _: text, program.read_text(encoding="utf-8"), count=1)
+    assert found, pattern
     program.write_text(changed, encoding="utf-8")
 
 
