@@ -80,10 +80,12 @@ class Stream(Generic[P, R]):
     async def _next(self) -> P:
         """The next item, on lmc's loop. Raises: LmcError[stream-in-use]."""
         seen = self._seen
-        if seen.reading is not None:
+        if seen.reading is not None and seen.reading.cancelling():
+            await asyncio.wait([seen.reading])  # whoever waited before gave up
+        elif seen.reading is not None:
             message = "two readers wait for the next item of one stream"
             raise LmcError.of("stream-in-use", message, help="give each reader a stream of its own")
-        seen.reading = reading = asyncio.ensure_future(anext(self._items))
+        seen.reading = reading = asyncio.ensure_future(_item(self._items))
         try:
             return await reading
         except asyncio.CancelledError:
@@ -91,7 +93,8 @@ class Stream(Generic[P, R]):
                 raise StopAsyncIteration from None
             raise
         finally:
-            seen.reading = None
+            if seen.reading is reading:
+                seen.reading = None
 
     async def aclose(self) -> None:
         """Cancel the run, if it goes on."""
@@ -137,7 +140,11 @@ class _Seen:
     def __init__(self) -> None:
         self.last: Any = ABSENT
         self.ended = self.closed = False
-        self.reading: asyncio.Future[Any] | None = None  # if somebody waits for the next item
+        self.reading: asyncio.Task[Any] | None = None  # if somebody waits for the next item
+
+
+async def _item(items: AsyncGenerator[P, None]) -> P:
+    return await anext(items)
 
 
 async def _noted(values: AsyncGenerator[Any, None], seen: _Seen) -> AsyncGenerator[Any, None]:

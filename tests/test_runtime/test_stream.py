@@ -201,6 +201,18 @@ def test_closing_cancels_a_run_that_another_thread_waits_for(tmp_path: Path) -> 
         wait_until(lambda: server.in_flight == 0)
 
 
+async def test_a_stream_whose_reader_gave_up_is_at_its_end(tmp_path: Path) -> None:
+    with Loopback("one two three") as server:
+        server.pause_s = 0.3
+        stream = load(tmp_path, served(server) + SAY).say.stream("a")
+        assert await anext(stream) == "one"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await anext(stream)
+        assert await anext(stream, "the end") == "the end"
+        wait_until(lambda: server.in_flight == 0)
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     end_s = time.monotonic() + 10
     while not holds() and time.monotonic() < end_s:
