@@ -159,7 +159,7 @@ def test_a_reader_with_an_order_of_its_own_would_be_found(
     numbers = dict(body_numbers("refine"))
     one, other = swap
     numbers[one], numbers[other] = numbers[other], numbers[one]
-    monkeypatch.setattr(led, "_NUMBERS", numbers)
+    monkeypatch.setattr(led, "REFINE_BODIES", numbers)
     assert labels()["kept"] != with_bodies()["kept"]
 
 

@@ -45,7 +45,7 @@ def test_the_best_of_a_row_is_preferred_to_the_worst() -> None:
 
 
 def test_a_revision_is_preferred_to_the_draft_that_it_replaced() -> None:
-    numbers = selectors._NUMBERS
+    numbers = selectors.REFINE_BODIES
     calls = [
         call("draft", (0, 0, numbers["draft"])),
         call("no", (0, 0, numbers["check"]), "critique"),
@@ -62,7 +62,7 @@ def test_a_revision_is_preferred_to_the_draft_that_it_replaced() -> None:
 
 
 async def test_who_revises_learns_from_revisions_that_ended_right() -> None:
-    numbers = selectors._NUMBERS
+    numbers = selectors.REFINE_BODIES
 
     def refined(revised: str, score: float) -> Run:
         calls = [
