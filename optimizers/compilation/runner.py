@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
@@ -181,13 +182,17 @@ class Runner:
         return Preference(self._assistant(executor), source, names, answer)
 
     def _teacher(self, path: str) -> tuple[Program, JournaledPool]:
-        """A compiled program that makes the runs instead of this program."""
+        """A compiled program that makes the runs instead of this program.
+
+        Its path is seen from the folder of this one. Raises: LmcError[outside-folder, …].
+        """
         if path not in self._teachers:
             from lmc.program.program import load
 
-            options = self.job.program.options
+            student = self.job.program
+            options, folder = student.options, student.base_dir or Path()
             program = load(
-                path,
+                student.consent.place(folder, path, "a teacher"),
                 backend=options.backend,
                 tools=options.tools,
                 hosts=options.hosts,

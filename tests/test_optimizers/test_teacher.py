@@ -45,6 +45,23 @@ def test_an_artifact_makes_the_runs_that_are_learnt_from(student: Any) -> None:
     assert demos and all("call" in demo.origin or "row" in demo.origin for demo in demos)
 
 
+def test_a_teacher_is_in_the_folder_of_the_program(
+    student: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Path("teacher.lmpc").rename("elsewhere/other.lmpc")
+    monkeypatch.chdir(elsewhere)
+    for named in ("../../other.lmpc", "/other.lmpc"):
+        with pytest.raises(LmcError) as failure:
+            lmc.compile(
+                student, metric="accuracy", data=ROWS, optimizer=f'bootstrap(teacher="{named}")'
+            )
+        assert failure.value.code == "outside-folder"
+    step = 'bootstrap(teacher="elsewhere/other.lmpc", rounds=1, demos=2)'
+    assert lmc.compile(student, metric="accuracy", data=ROWS, optimizer=step).improved
+
+
 def test_a_teacher_that_is_not_there_is_found_before_anything_runs(student: Any) -> None:
     with pytest.raises(LmcError, match=r"missing\.lmpc"):
         lmc.compile(
