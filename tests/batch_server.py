@@ -6,12 +6,14 @@ batch is taken, but the connection ends before its id is told. What it costs sho
 the words of the requests of all batches, and in the `payloads` of a chat, as asked at once.
 """
 
+import asyncio
 import json
 from collections import Counter
 from typing import Any
 
 from aiohttp import web
 
+from lmc.models.base import ModelFailure, Request
 from tests.loopback import Fault, Loopback, completion, last_user
 
 
@@ -113,3 +115,17 @@ class BatchServer(Loopback):
                 text = "\n".join(map(json.dumps, lines))
                 self.files[named[name]] = text.encode()
         return named
+
+
+def ask_for(text, **more):
+    return Request("", ({"role": "user", "content": text},), **more)
+
+
+async def ask(pool, *texts, **more):
+    """What each request gets: the text of its answer, or the kind of its failure."""
+    asked = (pool.ask("m", ask_for(text, **more)) for text in texts)
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    for problem in found:
+        if isinstance(problem, BaseException) and not isinstance(problem, ModelFailure):
+            raise problem
+    return [one.kind if isinstance(one, ModelFailure) else one[0].text for one in found]

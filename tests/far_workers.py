@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 from lmc.cluster.crew import SILENCE_S, Crew
 from lmc.cluster.worker import RowWorker
+from lmc.models.base import Answer, Capabilities, ModelFailure, Request
 
+CAN = Capabilities(seed=True, multiple_samples=True)
 BEAT_S = 0.05  # a worker with nothing to say says that
 
 
@@ -59,3 +65,26 @@ def loopback_crew(size: int, *, silence_s: float = SILENCE_S) -> tuple[Crew, lis
         return started[-1]
 
     return Crew(start, size, silence_s=silence_s), started
+
+
+@dataclass
+class FarModel:
+    """What the workers of a test ask. Requests to it are counted by their prompt."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    wait: Callable[[str], Any] | None = None
+    price: None = None
+    endpoint: str = "far:m"
+    capabilities: Capabilities = CAN
+
+    async def generate(self, request: Request) -> Sequence[Answer]:
+        prompt = request.messages[-1]["content"]
+        self.asked[prompt] += 1
+        if self.wait is not None and (waiting := self.wait(prompt)) is not None:
+            await waiting
+        if "fails" in prompt:
+            raise ModelFailure("bad_request", "no", retryable=False)
+        return [Answer(f"{len(prompt)}", 10, 2) for _ in range(request.n)]
+
+    async def close(self) -> None:
+        pass

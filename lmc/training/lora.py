@@ -235,10 +235,9 @@ def train_share(
     trainer.train(resume_from_checkpoint=begin)
     if shares.agreed(stop()):
         raise TrainingStopped
-    if not first:
-        return place / "adapter"
-    trainer.model.save_pretrained(str(place / "adapter"))
-    made_portable(place / "adapter")
+    if first:
+        trainer.model.save_pretrained(str(place / "adapter"))
+        made_portable(place / "adapter")
     return place / "adapter"
 
 

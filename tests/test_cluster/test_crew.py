@@ -6,8 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ from lmc.cluster.crew import MOST_TRIES, Crew
 from lmc.cluster.far import FarBackend
 from lmc.cluster.worker import RowWorker
 from lmc.diagnostics import LmcError
-from lmc.models.base import Answer, Capabilities, ModelFailure, Request
-from lmc.models.registry import register, unregister
 from lmc.program.program import Program, load
 from lmc.tasks.loop import event_loop, run_sync
-from tests.far_workers import Loopback, loopback_crew
+from tests.far_workers import FarModel, Loopback, loopback_crew
 
 PROGRAM = """
 model m { name: "far/m", retry: {max: 2, backoff: 0.01}, concurrency: LIMIT }
@@ -35,40 +32,6 @@ pipeline main(question: str) -> str {
   return judge(question, draft)
 }
 """
-
-
-CAN = Capabilities(seed=True, multiple_samples=True)
-
-
-@dataclass
-class FarModel:
-    """What the workers of a test ask. Requests to it are counted by their prompt."""
-
-    asked: Counter[str] = field(default_factory=Counter)
-    wait: Callable[[str], Any] | None = None
-    price: None = None
-    endpoint: str = "far:m"
-    capabilities: Capabilities = CAN
-
-    async def generate(self, request: Request) -> Sequence[Answer]:
-        prompt = request.messages[-1]["content"]
-        self.asked[prompt] += 1
-        if self.wait is not None and (waiting := self.wait(prompt)) is not None:
-            await waiting
-        if "fails" in prompt:
-            raise ModelFailure("bad_request", "no", retryable=False)
-        return [Answer(f"{len(prompt)}", 10, 2) for _ in range(request.n)]
-
-    async def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def model() -> Iterator[FarModel]:
-    made = FarModel()
-    register("far/", lambda name, settings: made)
-    yield made
-    unregister("far/")
 
 
 @pytest.fixture

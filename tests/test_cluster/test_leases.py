@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,13 @@ from lmc.cluster.crew import Crew, Hand
 from lmc.diagnostics import LmcError
 from lmc.measure.evaluate import evaluate
 from lmc.measure.rows import Row
-from lmc.models.registry import register, unregister
 from lmc.program.measuring import UNSCORED
 from lmc.program.program import load
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.leases import Grant, Lease, LeasedBudget, LeasedLimits, Report, Wish
 from lmc.requests.usage import Usage
 from lmc.tasks.loop import run_sync
-from tests.far_workers import loopback_crew
-from tests.test_cluster.test_crew import FarModel
+from tests.far_workers import FarModel, loopback_crew
 
 PROGRAM = """
 model m { name: "far/m", concurrency: 1024, retry: {max: 2, backoff: 0.01}, SETTINGS }
@@ -35,14 +32,6 @@ pipeline main(question: str) -> str {
   return judge(question, draft)
 }
 """
-
-
-@pytest.fixture
-def model() -> Iterator[FarModel]:
-    made = FarModel()
-    register("far/", lambda name, settings: made)
-    yield made
-    unregister("far/")
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import pytest
 
 from lmc.consent import Consent
 from lmc.diagnostics import LmcError
-from lmc.models.base import ModelFailure, Request, Sampling
+from lmc.models.base import ModelFailure, Sampling
 from lmc.models.batch_api import BatchApi
 from lmc.models.batch_journal import BatchJournal
 from lmc.models.dialect import forget_dialects
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.cache import Cache
 from lmc.requests.pool import ModelPool
-from tests.batch_server import BatchServer
+from tests.batch_server import BatchServer, ask, ask_for
 from tests.loopback import Fault, last_user
 from tests.test_cli.test_commands import run
 
@@ -58,20 +58,6 @@ async def pooled(server):
     yield make
     for pool in pools:
         await pool.close()
-
-
-def ask_for(text, **more):
-    return Request("", ({"role": "user", "content": text},), **more)
-
-
-async def ask(pool, *texts, **more):
-    """What each request gets: the text of its answer, or the kind of its failure."""
-    asked = (pool.ask("m", ask_for(text, **more)) for text in texts)
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    for problem in found:
-        if isinstance(problem, BaseException) and not isinstance(problem, ModelFailure):
-            raise problem
-    return [one.kind if isinstance(one, ModelFailure) else one[0].text for one in found]
 
 
 async def until(holds):

@@ -26,7 +26,7 @@ from lmc.models.litellm_batches import MessageBatches, carrying
 from lmc.models.vllm_batches import CommandBatches
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.pool import ModelPool
-from tests.batch_server import BatchServer
+from tests.batch_server import BatchServer, ask
 from tests.loopback import last_user
 from tests.message_batches import MessageBatchServer
 from tests.test_cli.test_commands import run
@@ -71,17 +71,6 @@ async def pooled():
     yield make
     for pool in pools:
         await pool.close()
-
-
-async def ask(pool, *texts, **more):
-    """What each request gets: the text of its answer, or the kind of its failure."""
-    requests = (Request("", ({"role": "user", "content": text},), **more) for text in texts)
-    asked = (pool.ask("m", request) for request in requests)
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    for problem in found:
-        if isinstance(problem, BaseException) and not isinstance(problem, ModelFailure):
-            raise problem
-    return [one.kind if isinstance(one, ModelFailure) else one[0].text for one in found]
 
 
 def journaled():
