@@ -252,16 +252,28 @@ class BatchQueue:
 
     async def _found(self, journaled: JournaledBatch, cause: ModelFailure) -> str | None:
         try:
-            return await _patient(lambda: self._service.find(journaled))
+            return await self._sought(journaled)
         except ModelFailure:
             hint = "start again when the server is back: lmc asks it first whether it has the batch"
             message = f"nobody knows whether the server took a batch: {cause.message}"
             raise ModelFailure(cause.kind, message, retryable=False, hint=hint) from None
 
+    async def _sought(self, journaled: JournaledBatch) -> str | None:
+        """The id of a batch that the server may have. It is looked for as long as batches may take.
+
+        Raises: ModelFailure.
+        """
+        wait_s = self.options.wait_s
+        try:
+            async with asyncio.timeout(wait_s):
+                return await _patient(lambda: self._service.find(journaled))
+        except TimeoutError:
+            raise _overdue("that an earlier run submitted", wait_s) from None
+
     async def _followed(self, batch: _Batch) -> dict[int, Outcome]:
         """Wait for the end of a batch, and read its answers."""
         if batch.journaled.id is None:  # the run was killed as it submitted it
-            id = await _patient(lambda: self._service.find(batch.journaled))
+            id = await self._sought(batch.journaled)
             if id is None:
                 self._journal.forget(batch.journaled)
                 return {}
@@ -319,8 +331,8 @@ class BatchQueue:
         return {number: answers.found.get(number, missing) for number in range(requests)}
 
 
-def _overdue(id: str, wait_s: float) -> ModelFailure:
-    message = f"batch {id} is not over after {wait_s / 3600:g} hours"
+def _overdue(which: str, wait_s: float) -> ModelFailure:
+    message = f"batch {which} is not over after {wait_s / 3600:g} hours"
     hint = "start again later: the same batch is asked for, and nothing is paid for twice"
     return ModelFailure("timeout", message, retryable=False, hint=hint, sent=False)
 

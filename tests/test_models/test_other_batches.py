@@ -184,6 +184,18 @@ async def test_a_run_killed_as_it_submitted_finds_its_batch_by_its_requests(clau
     assert claude.sizes == ([1] if taken else [1, 1])
 
 
+async def test_a_batch_that_goes_on_is_looked_for_no_longer_than_batches_may_take(claude, pooled):
+    claude.polls = 10**9
+    pool = pooled(haiku(claude), most_s=0.05)
+    await ask(pool, "a")
+    await pool.close()
+    (path,) = journaled()
+    path.write_text(path.read_text().replace('"msgbatch_0"', "null"))
+    again = pooled(haiku(claude, retry=0), most_s=0.3)
+    assert await asyncio.wait_for(ask(again, "a"), 20) == ["timeout"]
+    assert claude.sizes == [1] and journaled()  # the next run looks for it again
+
+
 async def test_a_reply_that_was_lost_pays_nothing_twice(claude, pooled):
     claude.drop_reply, claude.polls = True, -1
     assert await ask(pooled(haiku(claude)), "a", "b") == ["re: a", "re: b"]
