@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 from lmc.cluster.link import Link, LinkLost
+from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.models.base import Answer
 from lmc.requests.cache import Cache
@@ -162,8 +164,9 @@ class Lender:
         """Leave workers their shares of what a model may have in flight."""
         if model not in self._narrow:
             self._narrow.add(model)
-            gate = self._pool.bind(model).gate
-            gate.narrow(max(1, gate.most // DRIVERS_SHARE))
+            with suppress(LmcError):  # a model that cannot be asked from here needs no room here
+                gate = self._pool.bind(model).gate
+                gate.narrow(max(1, gate.most // DRIVERS_SHARE))
 
 
 def lends(pool: ModelPool) -> bool:

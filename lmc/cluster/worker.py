@@ -193,8 +193,9 @@ class RowWorker:
         return made.files()
 
     async def _go_on(self, number: int, place: Path) -> None:
-        """Have the checkpoint of a worker that was lost, if there is one and this has none."""
-        if checkpoints.newest(place) is not None:
+        """Have the driver's newest checkpoint too: that of a worker which was lost meanwhile."""
+        here = checkpoints.newest(place)
+        if here is not None and await self.link.call("checkpoint", (number, here.name, None)):
             return
         if found := await self.link.call("checkpoint", (number, None, None)):
             await asyncio.to_thread(checkpoints.write, place, *found)

@@ -265,10 +265,14 @@ def test_strange_and_large_checkpoints_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("own", [None, 5])
 def test_a_training_goes_on_from_the_checkpoint_of_a_lost_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The workers share no folder with the driver, nor with each other."""
+    """The workers share no folder with the driver, nor with each other.
+
+    `own`: an older checkpoint that the second machine has.
+    """
     from lmc.cluster.far import opening
     from lmc.models.adapters import FILES, Adapter, AdapterStore
     from lmc.training.lora import TrainingJob, TrainingProgress, last_checkpoint
@@ -277,15 +281,19 @@ def test_a_training_goes_on_from_the_checkpoint_of_a_lost_worker(
     crew, started = loopback_crew(1)
     begun: list[str | None] = []
 
+    def save(place: Path, step: int) -> Path:
+        made = place / f"checkpoint-{step}"
+        made.mkdir(parents=True)
+        (made / "weights").write_bytes(b"of step %d" % step)
+        (made / "trainer_state.json").write_text("{}")
+        return made
+
     def train(
         job: TrainingJob, place: Path, store: AdapterStore, report: Any, stop: Any
     ) -> Adapter:
         begun.append(last_checkpoint(place / job.key))
         step = 10 * len(begun)
-        made = place / job.key / f"checkpoint-{step}"
-        made.mkdir(parents=True)
-        (made / "weights").write_bytes(b"of step %d" % step)
-        (made / "trainer_state.json").write_text("{}")
+        made = save(place / job.key, step)
         report(TrainingProgress(step, 20, 0.5, 10.0, 0.0))
         kept = tmp_path / "far" / job.key / made.name / "weights"
         while not kept.exists():
@@ -306,6 +314,8 @@ def test_a_training_goes_on_from_the_checkpoint_of_a_lost_worker(
     backend, _ = opening(crew)("lmc/tiny", {})
     assert isinstance(backend, FarBackend)
     job = TrainingJob("a folder of the driver only", "base", ())
+    if own is not None:
+        save(tmp_path / "machine-1" / job.key, own)
     made = run_sync(backend.train_elsewhere(job, tmp_path / "far", lambda now: None))
     assert made.files() == dict.fromkeys(FILES, b"weights")
     assert begun[0] is None and begun[1] is not None and begun[1].endswith("checkpoint-10")
