@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 FLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 PUBLISHING = {"id-token", "contents", "pages", "attestations"}
-# GitHub's own actions have its word; of others a tag could be moved.
-OWN = re.compile(r"actions/[\w-]+@v\d+|\./\.github/workflows/\w+\.yml")
+# A tag could be moved, a commit cannot.
+OWN = re.compile(r"\./\.github/workflows/\w+\.yml")
 PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40}")
 
 
