@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
-from examples.tiny.logic import booleans, orders  # noqa: E402
+from examples.tiny.logic import counting, orders  # noqa: E402
 from lmc.diagnostics import LmcError  # noqa: E402
 from lmc.files import cache_folder  # noqa: E402
 from lmc.measure.judging import area  # noqa: E402
@@ -42,7 +42,6 @@ from lmc.runtime.parameters import Parameters  # noqa: E402
 from lmc.runtime.traces import Trace  # noqa: E402
 
 CACHE = cache_folder()
-TRAIN, DEV, TEST = 96, 64, 160
 AT_ONCE = 32  # runs that are measured at the same time
 HEAD = """
 model it {{ name: "{model}"{settings} }}
@@ -51,11 +50,14 @@ default {{ model: it }}
 record Row {{ question: str, answer: {type} }}
 """
 TAIL = """
-dataset task: Row {{ source: "rows.jsonl", split: {{train: {train}, dev: {dev}, test: 2}} }}
+dataset task: Row {{
+  source: "rows.jsonl"
+  split: {{train: {train}, dev: {dev}, test: {own_test}}}
+}}
 optimize main {{ data: task, metric: accuracy }}
 """
 ONE = '''
-generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 24 }}
+generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 {limits} }}
 '''
 # One step has rows of its own: a pipeline "makes" them as they are in a file, and asks no model.
 MORE = """
@@ -69,7 +71,7 @@ DRAFT = '''
 generate draft(question: str) -> {type} {{
   """{instruction}"""
   temperature: 1.0
-  max_tokens: 24
+  {limits}
   adapter: one
 }}
 '''
@@ -88,7 +90,7 @@ refine main(question: str) -> {type} {{
   until: check
   rounds: 2
   temperature: 1.0
-  max_tokens: 24
+  {limits}
   adapter: one
 }}
 '''
@@ -102,7 +104,7 @@ refine main(question: str) -> {type} {{
   until: false
   rounds: 1
   temperature: 1.0
-  max_tokens: 24
+  {limits}
   adapter: one
 }}
 '''
@@ -111,13 +113,13 @@ ROLES = '''
 generate careful(question: str) -> {type} {{
   """{instruction} Take care."""
   temperature: 1.0
-  max_tokens: 24
+  {limits}
   adapter: one
 }}
 generate quick(question: str) -> {type} {{
   """{instruction} Be quick."""
   temperature: 1.0
-  max_tokens: 24
+  {limits}
   adapter: one
 }}
 record Said {{ answer: {type} }}
@@ -203,66 +205,84 @@ RECIPES = {
 }
 
 
-def _sum(rng: Random) -> Row:
+@dataclass(frozen=True)
+class Task:
+    """Rows with a question and an answer, and how a model is asked for it.
+
+    `draw` gives so many rows with different questions, or all that there are. `counts` are those of
+    the rows for training, development and testing.
+    """
+
+    draw: Callable[[Random, int, Path | None], list[Row]]
+    type: str
+    instruction: str
+    limits: str = "max_tokens: 24"
+    declared: str = ""
+    counts: tuple[int, int, int] = (128, 160, 300)
+
+
+def _made(make: Callable[[Random], tuple[str, Any]]) -> Callable[..., list[Row]]:
+    """Rows of puzzles that are made one by one."""
+
+    def draw(rng: Random, count: int, data: Path | None) -> list[Row]:
+        found: dict[str, Any] = {}
+        while len(found) < count:
+            found.setdefault(*make(rng))
+        return [{"question": text, "answer": answer} for text, answer in found.items()]
+
+    return draw
+
+
+def _sum(rng: Random) -> tuple[str, int]:
     a, b = rng.randrange(10, 100), rng.randrange(10, 100)
-    return {"question": f"{a} + {b}", "answer": a + b}
+    return f"{a} + {b}", a + b
 
 
-def _order(rng: Random) -> Row:
+def _order(rng: Random) -> tuple[str, str]:
     text, _, answer = orders(rng)
-    return {"question": text, "answer": answer}
+    return text, answer
 
 
-def _truth(rng: Random) -> Row:
-    text, _, answer = booleans(rng)
-    return {"question": text, "answer": answer == "True"}
-
-
-# By name: a row, the type of the answer, and the instruction. The model answers without steps.
-TASKS: dict[str, tuple[Callable[[Random], Row], str, str]] = {
-    "sums": (_sum, "int", "Compute the answer."),
-    "orders": (_order, "str", "Answer the question."),
-    "booleans": (_truth, "bool", "Evaluate it."),
-}
-
-
-def _banking(data: Path | None) -> list[Row]:
-    rows = _read(ROOT / "examples/real/banking.jsonl")
-    return [{"question": row["text"], "answer": row["intent"]} for row in rows]
-
-
-def _formulas(data: Path | None) -> list[Row]:
-    if data is None:
-        raise click.ClickException("formulas need --data")
-    rows = _read(data / "bbh" / "boolean_expressions.jsonl")
-    return [{"question": row["question"], "answer": row["answer"] == "True"} for row in rows]
+def _count(rng: Random) -> tuple[str, int]:
+    text, _, answer = counting(rng)
+    return text, int(answer)
 
 
 def _read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-INTENTS = sorted({row["answer"] for row in _banking(None)})
-# By name: all rows, the type of the answer, the instruction, and the type's declaration.
-REAL: dict[str, tuple[Callable[[Path | None], list[Row]], str, str, str]] = {
-    "banking": (
-        _banking, "Intent", "Name the intent of the customer's message.",
-        f"enum Intent {{ {', '.join(INTENTS)} }}",
+def _some(rng: Random, count: int, rows: Sequence[tuple[str, Any]]) -> list[Row]:
+    known = dict(rows)
+    drawn = rng.sample(list(known), min(len(known), count))
+    return [{"question": text, "answer": known[text]} for text in drawn]
+
+
+BANKING = [(row["text"], row["intent"]) for row in _read(ROOT / "examples/real/banking.jsonl")]
+INTENTS = ", ".join(sorted({intent for _, intent in BANKING}))
+
+
+def _formulas(rng: Random, count: int, data: Path | None) -> list[Row]:
+    if data is None:
+        raise click.ClickException("formulas need --data")
+    rows = _read(data / "bbh" / "boolean_expressions.jsonl")
+    return _some(rng, count, [(row["question"], row["answer"] == "True") for row in rows])
+
+
+FEW = (96, 64, 160)  # there are no more rows of real tasks
+TASKS = {
+    "sums": Task(_made(_sum), "int", "Compute the answer."),
+    "orders": Task(_made(_order), "str", "Answer the question."),
+    "counting": Task(_made(_count), "int", "Count step by step.", "reason: true max_tokens: 120"),
+    "banking": Task(
+        lambda rng, count, data: _some(rng, count, BANKING), "Intent",
+        "Name the intent of the customer's message.", declared=f"enum Intent {{ {INTENTS} }}",
+        counts=FEW,
     ),
-    "formulas": (_formulas, "bool", "Evaluate the expression.", ""),
+    "formulas": Task(_formulas, "bool", "Evaluate the expression.", counts=FEW),
 }  # fmt: skip
-
-
-def drawn(task: str, seed: int, data: Path | None) -> list[Row]:
-    """Rows with different questions."""
-    rng, found = Random(f"selfimprove/{task}/{seed}"), {}
-    if task in REAL:
-        found = {row["question"]: row for row in REAL[task][0](data)}
-        return rng.sample(list(found.values()), min(len(found), TRAIN + DEV + 2 + TEST))
-    while len(found) < TRAIN + DEV + 2 + TEST:  # two are what a dataset needs as its own test rows
-        row = TASKS[task][0](rng)
-        found.setdefault(row["question"], row)
-    return list(found.values())
+OF_TINY = "sums,orders,counting"
+OWN_TEST = 2  # rows that a dataset needs as its own test rows
 
 
 def measured(
@@ -273,7 +293,7 @@ def measured(
         replace(result.artifact, parameters=parameters).write(Path(file.name))
         program = lmc.load(file.name, cache=False)
         if measure is None:
-            return lmc.evaluate(program, list(rows), "accuracy").mean, {}
+            return lmc.evaluate(program, list(rows), "accuracy").mean or 0.0, {}
 
         def run(row: Row) -> tuple[float, Trace]:
             trace = Trace()
@@ -294,26 +314,28 @@ def write_rows(name: str, rows: Sequence[Row]) -> None:
     Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_program(task: str, recipe: Recipe, model: str, train: int) -> None:
+def write_program(task: Task, recipe: Recipe, model: str, train: int) -> None:
     """Write the program that a recipe improves on a task, with so many train rows."""
-    _, type, instruction, *types = (REAL | TASKS)[task]
     name, _, dtype = model.partition(",")
     settings = f', dtype: "{dtype}"' if dtype else ""
     text = (HEAD + recipe.program + TAIL).format(
-        type=type, instruction=instruction, train=train, dev=DEV, types="".join(types), model=name,
-        settings=settings,
+        type=task.type, instruction=task.instruction, limits=task.limits, types=task.declared,
+        train=train, dev=task.counts[1], own_test=OWN_TEST, model=name, settings=settings,
     )  # fmt: skip
     Path("it.lmp").write_text(text)
 
 
-def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, model: str) -> Row:
+def run(name: str, recipe: str, seed: int, folder: Path, data: Path | None, model: str) -> Row:
     """One run, in a folder of its own."""
-    rows, how = drawn(task, seed, data), RECIPES[recipe]
-    test, some = rows[TRAIN + DEV + 2 :][-TEST:], rows[: TRAIN + DEV + 2]
+    task, how = TASKS[name], RECIPES[recipe]
+    train, dev, tested = task.counts
+    seen = train + dev + OWN_TEST
+    rows = task.draw(Random(f"selfimprove/{name}/{seed}"), seen + tested, data)
+    some, test = rows[:seen], rows[seen:]
     os.chdir(folder)
     _own_cache(folder / "cache")
-    apart = TRAIN // 2 if how.halves else 0
-    write_program(task, how, model, TRAIN - apart)
+    apart = train // 2 if how.halves else 0
+    write_program(task, how, model, train - apart)
     write_rows("others.jsonl", some[:apart])
     write_rows("rows.jsonl", some[apart:])
     known: dict[str, Parameters] = {}
@@ -335,7 +357,7 @@ def run(task: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
     found = [measured(result, parameters, test, how.measure) for parameters in states]
     scores = [score for score, _ in found]
     return {
-        "task": task, "model": model, "recipe": recipe, "seed": seed,
+        "task": name, "model": model, "recipe": recipe, "seed": seed,
         "start": scores[0], "rounds": scores[1:-1], "end": scores[-1],
         "also": {name: [more[name] for _, more in found] for name in found[0][1]},
         "calls": result.used.calls, "seconds": round(seconds, 1),
@@ -361,7 +383,7 @@ def table(lines: Sequence[Row]) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for line in lines:
         groups.setdefault((line["task"], line["recipe"]), []).append(line)
-    order = [(t, r) for t in (*TASKS, *REAL) for r in RECIPES if (t, r) in groups]
+    order = [(t, r) for t in TASKS for r in RECIPES if (t, r) in groups]
     for task, recipe in order:
         runs = groups[task, recipe]
         rounds = [
@@ -397,7 +419,7 @@ def _mean(values: Sequence[float]) -> str:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, resolve_path=True), required=True)
-@click.option("--tasks", default=",".join(TASKS), show_default=True)
+@click.option("--tasks", default=OF_TINY, show_default=True)
 @click.option("--recipes", default=";".join(RECIPES), show_default=True, help="`;` between.")
 @click.option("--seeds", default=5, show_default=True)
 @click.option("--model", default="lmc/tiny", help="Its name, and `,bfloat16` or nothing.")
