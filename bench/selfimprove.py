@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -32,7 +33,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import lmc  # noqa: E402
-from examples.tiny.logic import counting, orders  # noqa: E402
+from examples.tiny.logic import orders  # noqa: E402
+from examples.tiny.rows import problems  # noqa: E402
 from lmc.diagnostics import LmcError  # noqa: E402
 from lmc.files import cache_folder  # noqa: E402
 from lmc.measure.judging import area  # noqa: E402
@@ -57,7 +59,7 @@ dataset task: Row {{
 optimize main {{ data: task, metric: accuracy }}
 """
 ONE = '''
-generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 {limits} }}
+generate main(question: str) -> {type} {{ """{instruction}""" temperature: 0.0 max_tokens: 24 }}
 '''
 # One step has rows of its own: a pipeline "makes" them as they are in a file, and asks no model.
 MORE = """
@@ -71,7 +73,7 @@ DRAFT = '''
 generate draft(question: str) -> {type} {{
   """{instruction}"""
   temperature: 1.0
-  {limits}
+  max_tokens: 24
   adapter: one
 }}
 '''
@@ -90,7 +92,7 @@ refine main(question: str) -> {type} {{
   until: check
   rounds: 2
   temperature: 1.0
-  {limits}
+  max_tokens: 24
   adapter: one
 }}
 '''
@@ -104,7 +106,7 @@ refine main(question: str) -> {type} {{
   until: false
   rounds: 1
   temperature: 1.0
-  {limits}
+  max_tokens: 24
   adapter: one
 }}
 '''
@@ -113,13 +115,13 @@ ROLES = '''
 generate careful(question: str) -> {type} {{
   """{instruction} Take care."""
   temperature: 1.0
-  {limits}
+  max_tokens: 24
   adapter: one
 }}
 generate quick(question: str) -> {type} {{
   """{instruction} Be quick."""
   temperature: 1.0
-  {limits}
+  max_tokens: 24
   adapter: one
 }}
 record Said {{ answer: {type} }}
@@ -196,7 +198,11 @@ RECIPES = {
     "lora on half, then dpo on the rest": Recipe(
         'lora() >> dpo(samples=6, rounds=2, rows="second")', ONE + MORE, halves=True
     ),
-    "critic + refine": Recipe("critic(samples=4)", DRAFT + CHECKED, judged),
+    "critic + refine": Recipe(
+        "rest_em(samples=4, temperature=1.0, rounds=1) >> critic(samples=4, epochs=3)",
+        DRAFT + CHECKED,
+        judged,
+    ),
     "score": Recipe("score(samples=4)", DRAFT + TURNS, turns),
     "roles, own adapters": Recipe("multiagent(samples=4, rounds=3)", DRAFT + ROLES, varied),
     "roles, one adapter": Recipe(
@@ -216,7 +222,6 @@ class Task:
     draw: Callable[[Random, int, Path | None], list[Row]]
     type: str
     instruction: str
-    limits: str = "max_tokens: 24"
     declared: str = ""
     counts: tuple[int, int, int] = (128, 160, 300)
 
@@ -243,9 +248,9 @@ def _order(rng: Random) -> tuple[str, str]:
     return text, answer
 
 
-def _count(rng: Random) -> tuple[str, int]:
-    text, _, answer = counting(rng)
-    return text, int(answer)
+def _problem(rng: Random) -> tuple[str, Any]:
+    row = problems(rng)
+    return str(row["problem"]), row["answer"]
 
 
 def _read(path: Path) -> list[Row]:
@@ -273,7 +278,7 @@ FEW = (96, 64, 160)  # there are no more rows of real tasks
 TASKS = {
     "sums": Task(_made(_sum), "int", "Compute the answer."),
     "orders": Task(_made(_order), "str", "Answer the question."),
-    "counting": Task(_made(_count), "int", "Count step by step.", "reason: true max_tokens: 120"),
+    "problems": Task(_made(_problem), "int", "Solve the problem."),
     "banking": Task(
         lambda rng, count, data: _some(rng, count, BANKING), "Intent",
         "Name the intent of the customer's message.", declared=f"enum Intent {{ {INTENTS} }}",
@@ -281,7 +286,8 @@ TASKS = {
     ),
     "formulas": Task(_formulas, "bool", "Evaluate the expression.", counts=FEW),
 }  # fmt: skip
-OF_TINY = "sums,orders,counting"
+OF_TINY = "sums,orders,problems"
+TOLD = re.compile(r"(?:before|after): judge: .*AUC ([\d.]+)")
 OWN_TEST = 2  # rows that a dataset needs as its own test rows
 
 
@@ -319,7 +325,7 @@ def write_program(task: Task, recipe: Recipe, model: str, train: int) -> None:
     name, _, dtype = model.partition(",")
     settings = f', dtype: "{dtype}"' if dtype else ""
     text = (HEAD + recipe.program + TAIL).format(
-        type=task.type, instruction=task.instruction, limits=task.limits, types=task.declared,
+        type=task.type, instruction=task.instruction, types=task.declared,
         train=train, dev=task.counts[1], own_test=OWN_TEST, model=name, settings=settings,
     )  # fmt: skip
     Path("it.lmp").write_text(text)
@@ -356,10 +362,13 @@ def run(name: str, recipe: str, seed: int, folder: Path, data: Path | None, mode
     states = (Parameters(), *leaders, result.artifact.parameters)
     found = [measured(result, parameters, test, how.measure) for parameters in states]
     scores = [score for score, _ in found]
+    also = {of: [more[of] for _, more in found] for of in found[0][1]}
+    if figures := [float(auc) for note in result.notes for auc in TOLD.findall(note)]:
+        also["AUC on dev, before and after training"] = figures  # also if the race refused it
     return {
         "task": name, "model": model, "recipe": recipe, "seed": seed,
         "start": scores[0], "rounds": scores[1:-1], "end": scores[-1],
-        "also": {name: [more[name] for _, more in found] for name in found[0][1]},
+        "also": also,
         "calls": result.used.calls, "seconds": round(seconds, 1),
         "notes": list(result.notes),
     }  # fmt: skip

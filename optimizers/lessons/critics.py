@@ -98,7 +98,7 @@ def measured(judged: Sequence[Judged]) -> str:
 async def measured_on(context: Context, parameters: Parameters, recipe: Recipe) -> str:
     """The figures of the critiques in runs of the rows that choose, which no verdict was learnt on.
 
-    A race may have stopped before it ran all of them, so the rest runs here.
+    The race that follows uses these runs too.
     """
     with context.until_spent():
         await context.trials.results("measuring verdicts", [parameters], context.select)

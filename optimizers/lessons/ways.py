@@ -39,6 +39,7 @@ from lmc.optimizers.lessons.weights import (
     require_trainable,
     train_all,
     with_adapters,
+    without_demos,
 )
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
@@ -76,18 +77,17 @@ async def learn(start: Parameters, context: Context, options: Mapping[str, Any])
     async def gather(leader: Parameters, turn: Context, number: int) -> Gathered:
         if recipe.step_rows is not None:
             return await step_by_step(recipe, update, WAYS[recipe.select], leader, turn, number)
-        return await _gather(recipe, update, leader, turn, number)
+        gathered = await _gather(recipe, update, leader, turn, number)
+        if recipe.select == "verdicts":
+            return await _with_critics(gathered, recipe, update, leader, turn)
+        return gathered
 
     if recipe.select == "turns":
         return await _in_phases(start, context, recipe, update)
     bounds = read_bounds(recipe.bounds)
-    better = await improve_in_rounds(
+    return await improve_in_rounds(
         start, context, recipe.rounds, gather, update, threshold=recipe.threshold, bounds=bounds
     )
-    if recipe.select == "verdicts":
-        for name, parameters in (("before", start), ("after", better)):
-            context.tell(f"{name}: {await measured_on(context, parameters, recipe)}")
-    return better
 
 
 async def _gather(
@@ -101,6 +101,18 @@ async def _gather(
     context.tell(f"learning from {found or 'nothing'}; {health(turn.runs, recipe.threshold)}")
     compared = recipe.select not in _OTHERWISE
     return Gathered(lessons, turn.runs, recipe.sampling(), compared=compared)
+
+
+async def _with_critics(
+    gathered: Gathered, recipe: Recipe, update: Update, leader: Parameters, context: Context
+) -> Gathered:
+    """Train critiques, and tell what their verdicts are worth, whether they win the race or not."""
+    base = leader if update.demos else without_demos(leader, update.modules)
+    trained = await train_all(base, context, gathered.lessons, update)
+    if trained:
+        for name, parameters in (("before", leader), ("after", with_adapters(base, trained))):
+            context.tell(f"{name}: {await measured_on(context, parameters, recipe)}")
+    return replace(gathered, trained=trained)
 
 
 async def _in_phases(
