@@ -82,9 +82,10 @@ def test_each_process_needs_a_gpu_of_its_own(
 
 ENDS = """
 import os, signal, sys, time
+from pathlib import Path
 from lmc.training.process import _end_with_parent
 import threading
-threading.Thread(target=_end_with_parent, daemon=True).start()
+threading.Thread(target=_end_with_parent, args=(Path("nowhere"),), daemon=True).start()
 time.sleep(0.1)
 """
 
@@ -118,6 +119,23 @@ def test_the_process_that_failed_first_is_named(
     with pytest.raises(LmcError, match=told) as failure:
         train()
     assert ("memory" in str(failure.value)) and not list((tmp_path / "run").iterdir())
+
+
+def test_a_killed_parent_leaves_no_rows_behind(tmp_path: Path) -> None:
+    """The processes remove the folder in which they met, since nobody else can."""
+    folder = tmp_path / "meeting"
+    folder.mkdir()
+    (folder / "job").write_text("rows")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom lmc.training.process import _end_with_parent\n"
+        "_end_with_parent(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.close()  # as the end of the parent does
+    assert process.returncode == 1
+    assert not folder.exists()
 
 
 @pytest.mark.slow
