@@ -34,7 +34,10 @@ HEAVY = (
 
 
 class WarmProcess:
-    """Runs commands of `lmc` and Python scripts in forks of one process."""
+    """Runs commands of `lmc` and Python scripts in forks of one process, where processes can fork.
+
+    Elsewhere it starts them.
+    """
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -44,6 +47,9 @@ class WarmProcess:
 
         The output has what was printed on both streams. Raises: TimeoutExpired.
         """
+        if not CAN_FORK:
+            command = ["-c", job] if isinstance(job, str) else ["-m", "lmc", *job]
+            return started([sys.executable, *command], cwd, env, timeout_s)
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm"],
@@ -73,6 +79,19 @@ class WarmProcess:
         if self._server is not None:
             self._server.communicate()
             self._server = None
+
+
+def started(command: list[str], cwd: Path, env: dict[str, str], timeout_s: float) -> Any:
+    """Run a command in a process of its own. Raises: TimeoutExpired."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout_s,
+    )
 
 
 def _serve() -> None:
