@@ -159,12 +159,18 @@ def test_a_stopped_training_goes_on(base: Path, tmp_path: Path) -> None:
     assert adapter == train_adapter(job_of(base, epochs=30), tmp_path / "undisturbed", store)
 
 
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of the adapter of a training that had room."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train_adapter(job_of(base), folder / "jobs", AdapterStore(folder / "store")).id
+
+
 @pytest.mark.parametrize("most_bytes", [2_000, 10_000, 30_000])  # each stops another library
 def test_a_full_disk_is_said_and_the_training_goes_on(
-    base: Path, tmp_path: Path, most_bytes: int
+    base: Path, whole: str, tmp_path: Path, most_bytes: int
 ) -> None:
-    whole = train_adapter(job_of(base), tmp_path / "whole", AdapterStore(tmp_path / "one"))
-    store = AdapterStore(tmp_path / "two")
+    store = AdapterStore(tmp_path / "store")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
     try:
@@ -174,7 +180,7 @@ def test_a_full_disk_is_said_and_the_training_goes_on(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert failure.value.code == "cannot-write"
     assert "free some disk space" in (failure.value.diagnostics[0].help or "")
-    assert train_adapter(job_of(base), tmp_path / "full", store).id == whole.id
+    assert train_adapter(job_of(base), tmp_path / "full", store).id == whole
 
 
 def _told_alike(words: tuple[str, ...], told: str) -> tuple[TrainingRow, ...]:
