@@ -24,27 +24,30 @@ from lmc.training.rows import TrainingRow
 from lmc.training.shares import Shares
 from tests.test_models.tiny_llama import save_tiny_llama
 from tests.test_training.shared_step import examples, gradients
+from tests.warm import ROOT, WarmProcess
 
 CODE = """
-import sys, torch
+import os, sys, torch
 from pathlib import Path
 from torch import distributed
 from lmc.training.shares import Shares
 from tests.test_training.shared_step import gradients
-folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-torch.save(gradients(Shares(rank, 2)), folder / f"of-{rank}")
-distributed.destroy_process_group()
+folder = Path(FOLDER)
+for rank in range(2):
+    if not os.fork():
+        meeting = f"file://{folder}/meet"
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+        torch.save(gradients(Shares(rank, 2)), folder / f"of-{rank}")
+        distributed.destroy_process_group()
+        os._exit(0)
+sys.exit(any(os.wait()[1] for _ in range(2)))
 """
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen([sys.executable, "-c", CODE, str(tmp_path), str(rank)], env=env)
-        for rank in range(2)
-    ]
-    assert [process.wait(300) for process in started] == [0, 0]
+def test_two_processes_have_the_gradients_of_one(tmp_path: Path, warm: WarmProcess) -> None:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = warm.run(CODE.replace("FOLDER", repr(str(tmp_path))), ROOT, env, timeout_s=300)
+    assert done.returncode == 0, done.stdout
     one = gradients()
     assert len(one) == 2 * 4
     for rank in range(2):
