@@ -1,12 +1,16 @@
 """What all tests share."""
 
+import gc
 import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.warm import WarmProcess
 
 # Shells start background jobs deaf to Ctrl-C, and the programs that tests start inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -50,3 +54,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first, in the order of their names above."""
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """What all test files have imported stays: no search for garbage goes through it again."""
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmProcess]:
+    """Starts when a first test needs it."""
+    process = WarmProcess()
+    yield process
+    process.close()

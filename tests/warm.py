@@ -6,6 +6,7 @@ and is otherwise a process of its own: it has its own folder, environment, outpu
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -33,7 +34,10 @@ HEAVY = (
 
 
 class WarmProcess:
-    """Runs commands of `lmc` and Python scripts in forks of one process."""
+    """Runs commands of `lmc` and Python scripts in forks of one process, where processes can fork.
+
+    Elsewhere it starts them.
+    """
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -43,6 +47,9 @@ class WarmProcess:
 
         The output has what was printed on both streams. Raises: TimeoutExpired.
         """
+        if not CAN_FORK:
+            command = ["-c", job] if isinstance(job, str) else ["-m", "lmc", *job]
+            return started([sys.executable, *command], cwd, env, timeout_s)
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm"],
@@ -74,12 +81,26 @@ class WarmProcess:
             self._server = None
 
 
+def started(command: list[str], cwd: Path, env: dict[str, str], timeout_s: float) -> Any:
+    """Run a command in a process of its own. Raises: TimeoutExpired."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout_s,
+    )
+
+
 def _serve() -> None:
     """Read jobs from standard input, a line each, and answer with their exit codes."""
     for name in HEAVY:
         import_module(name)
     for file in (ROOT / "lmc" / "cli").glob("*.py"):
         import_module(f"lmc.cli.{file.stem}")
+    gc.freeze()  # or each fork would search all of that for garbage when it ends: 1.3 s
     for line in iter(sys.stdin.buffer.readline, b""):
         child = os.fork()
         if not child:

@@ -6,6 +6,8 @@ Exit codes: 0 for success, 1 for diagnostics or failed tests, 2 for wrong usage,
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import io
 import os
@@ -116,6 +118,8 @@ def _is_full(problem: Exception) -> bool:
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     speak_utf8((sys.stdin, sys.stdout, sys.stderr))
+    # At its end Python would search all that torch made for garbage, which takes over a second.
+    atexit.register(gc.freeze)
     try:
         code: Any = cli.main(argv, prog_name="lmc", standalone_mode=False)
     except click.exceptions.Exit as stop:

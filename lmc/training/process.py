@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import sys
 import threading
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from lmc.training.shares import Shares
 
 def main(folder: Path, shares: Shares) -> None:
     """Train with the others that meet in this folder."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     _take_gpu(shares)
     import torch
     from torch import distributed
@@ -43,9 +44,11 @@ def _tell(now: TrainingProgress) -> None:
     print(json.dumps(asdict(now)), flush=True)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
+    """End when the parent is gone, and remove the folder that it no longer can."""
     while os.read(0, 1024):  # a lock of sys.stdin would abort the process at its end
         pass
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

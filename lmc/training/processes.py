@@ -1,7 +1,8 @@
 """Starts the processes of a training that is shared out, and hears how it goes.
 
-Each process runs `lmc.training.process`. They meet in the folder of the training, so there is no
-port. All of them end if one fails, or if this process is gone: they read its pipe.
+Each process runs `lmc.training.process`. They meet in a temporary folder, so there is no port. All
+of them end if one fails, or if this process is gone: they read its pipe. Then they remove the
+folder, which holds the rows.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def train_shared(
     """
     _require_gpus(count)
     place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="meet-", dir=place) as made:
+    with tempfile.TemporaryDirectory(prefix="lmc-training-") as made:
         folder = Path(made)
         (folder / "job").write_bytes(pickle.dumps((job, place)))
         with _started(folder, count) as processes:

@@ -62,6 +62,17 @@ def run(*arguments: str, code: int = 0) -> Result:
     return result
 
 
+def test_the_end_of_a_command_searches_no_garbage() -> None:
+    """Behind torch that search takes longer than most commands."""
+    code = (
+        "import atexit, gc\nfrom lmc.cli.main import main\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"
+        "main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_help_lists_all_commands_without_importing_them() -> None:
     code = (
         "import sys\nfrom lmc.cli.main import main\n"

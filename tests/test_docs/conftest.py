@@ -2,13 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.test_docs.pages import ROOT
-from tests.warm import WarmProcess
 
 
 @pytest.fixture
@@ -24,11 +22,3 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by the workers of pytest-xdist: pages that repeat commands then load no model."""
     own = tmp_path_factory.getbasetemp()
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "docs-cache"
-
-
-@pytest.fixture(scope="session")
-def warm() -> Iterator[WarmProcess]:
-    """Starts when a first command needs it."""
-    process = WarmProcess()
-    yield process
-    process.close()

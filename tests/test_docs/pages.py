@@ -15,13 +15,12 @@ what they need. Bash runs all other commands.
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.warm import CAN_FORK, WarmProcess
+from tests.warm import WarmProcess, started
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -95,32 +94,18 @@ class Place(NamedTuple):
 
     def run_script(self, text: str) -> None:
         """Run a script, which must succeed."""
-        if CAN_FORK:
-            done = self.warm.run(text, self.folder, self.env, TIMEOUT_S)
-        else:
-            done = self._start([sys.executable, "-c", text])
+        done = self.warm.run(text, self.folder, self.env, TIMEOUT_S)
         assert done.returncode == 0, f"{text}\n{done.stdout}"
 
     def run_command(self, command: str, fails: bool) -> str:
         """What a command prints, without blanks at the ends of lines; it must succeed, or fail."""
-        if CAN_FORK and is_plain(command):
+        if is_plain(command):
             done = self.warm.run(shlex.split(command)[1:], self.folder, self.env, TIMEOUT_S)
         else:
-            done = self._start(["bash", "-c", command])
+            done = started(["bash", "-c", command], self.folder, self.env, TIMEOUT_S)
         assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}"
         lines = [line.rstrip() for line in done.stdout.splitlines()]
         return "".join(f"{line}\n" for line in lines)
-
-    def _start(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
 
 
 def is_plain(command: str) -> bool:

@@ -2,8 +2,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -174,17 +172,27 @@ def test_what_a_killed_process_left_goes_after_a_day(file, cache):
     assert parts(cache) == sorted([name, young.name])
 
 
+AT_ONCE = """
+import os, sys
+from pathlib import Path
+for number in range(TIMES):
+    if not os.fork():
+        from lmc.models.gguf import open_gguf
+        Path(FOLDER, f"source-{number}").write_text(open_gguf(FILE, {"users": True}).source)
+        os._exit(0)
+sys.exit(any(os.wait()[1] for _ in range(TIMES)))
+"""
+
+
 @pytest.mark.parametrize("times", [2])
-def test_processes_that_convert_at_once_all_end_well(file, cache, times):
-    code = f"from lmc.models.gguf import open_gguf as o; print(o({str(file)!r}, SETTINGS).source)"
-    code = code.replace("SETTINGS", "{'users': True}")
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        for _ in range(times)
-    ]
-    said = [process.communicate()[0].strip() for process in started]
-    assert [process.returncode for process in started] == [0] * times
-    assert len(set(said)) == 1 and parts(cache) == [Path(said[0]).name]
+def test_processes_that_convert_at_once_all_end_well(file, cache, tmp_path, warm, times):
+    code = AT_ONCE.replace("TIMES", str(times)).replace("FILE", repr(str(file)))
+    code = code.replace("FOLDER", repr(str(tmp_path)))
+    done = warm.run(code, ROOT, dict(os.environ), timeout_s=300)
+    assert done.returncode == 0, done.stdout
+    sources = [path.read_text() for path in tmp_path.glob("source-*")]
+    assert len(sources) == times
+    assert len(set(sources)) == 1 and parts(cache) == [Path(sources[0]).name]
 
 
 def test_without_the_package_the_command_is_said(monkeypatch, file):

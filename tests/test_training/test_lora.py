@@ -2,10 +2,6 @@
 
 import os
 import resource
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +23,7 @@ from lmc.training.lora import (
 )
 from lmc.training.rows import TrainingRow
 from tests.test_models.tiny_llama import save_tiny_llama
+from tests.warm import WarmProcess
 
 WORDS = ("red", "green", "blue", "brown", "black", "white", "grey", "pink")
 ROWS = tuple(
@@ -114,26 +111,32 @@ def test_prompts_are_those_of_the_engine(base: Path) -> None:
         assert row.answer in tokenizer.decode(encoded.answer)
 
 
-def test_a_killed_training_goes_on(base: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from tests.test_training.test_lora import *\n"
-        "base, folder = map(Path, sys.argv[1:])\n"
-        "train_adapter(job_of(base, epochs=75), folder / 'jobs', AdapterStore(folder / 'store'))"
-    )
-    running = subprocess.Popen(
-        [sys.executable, "-c", code, str(base), str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from tests.test_training.test_lora import AdapterStore, job_of, train_adapter
+base, folder = Path(BASE), Path(FOLDER)
+job = job_of(base, epochs=75)
+child = os.fork()
+if not child:
+    train_adapter(job, folder / "jobs", AdapterStore(folder / "store"))
+    os._exit(0)
+states = folder / "jobs" / job.key
+# The state of the second one may be half written; that of the first one is whole.
+while len(list(states.glob("checkpoint-*/trainer_state.json"))) < 2:
+    assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before it was killed"
+    time.sleep(0.02)
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_killed_training_goes_on(base: Path, tmp_path: Path, warm: WarmProcess) -> None:
+    code = KILLED.replace("BASE", repr(str(base))).replace("FOLDER", repr(str(tmp_path)))
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = warm.run(code, Path(__file__).parents[2], env, timeout_s=300)
+    assert done.returncode == 0, done.stdout
     states = tmp_path / "jobs" / job_of(base, epochs=75).key
-    try:
-        # The state of the second one may be half written; that of the first one is whole.
-        while len(list(states.glob("checkpoint-*/trainer_state.json"))) < 2:
-            assert running.poll() is None, "it ended before it was killed"
-            time.sleep(0.02)
-    finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
     told = []
     train_adapter(
         job_of(base, epochs=75), tmp_path / "jobs", AdapterStore(tmp_path / "store"), told.append
@@ -156,12 +159,18 @@ def test_a_stopped_training_goes_on(base: Path, tmp_path: Path) -> None:
     assert adapter == train_adapter(job_of(base, epochs=30), tmp_path / "undisturbed", store)
 
 
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of the adapter of a training that had room."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train_adapter(job_of(base), folder / "jobs", AdapterStore(folder / "store")).id
+
+
 @pytest.mark.parametrize("most_bytes", [2_000, 10_000, 30_000])  # each stops another library
 def test_a_full_disk_is_said_and_the_training_goes_on(
-    base: Path, tmp_path: Path, most_bytes: int
+    base: Path, whole: str, tmp_path: Path, most_bytes: int
 ) -> None:
-    whole = train_adapter(job_of(base), tmp_path / "whole", AdapterStore(tmp_path / "one"))
-    store = AdapterStore(tmp_path / "two")
+    store = AdapterStore(tmp_path / "store")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
     try:
@@ -171,7 +180,7 @@ def test_a_full_disk_is_said_and_the_training_goes_on(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert failure.value.code == "cannot-write"
     assert "free some disk space" in (failure.value.diagnostics[0].help or "")
-    assert train_adapter(job_of(base), tmp_path / "full", store).id == whole.id
+    assert train_adapter(job_of(base), tmp_path / "full", store).id == whole
 
 
 def _told_alike(words: tuple[str, ...], told: str) -> tuple[TrainingRow, ...]:

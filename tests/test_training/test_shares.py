@@ -24,27 +24,30 @@ from lmc.training.rows import TrainingRow
 from lmc.training.shares import Shares
 from tests.test_models.tiny_llama import save_tiny_llama
 from tests.test_training.shared_step import examples, gradients
+from tests.warm import ROOT, WarmProcess
 
 CODE = """
-import sys, torch
+import os, sys, torch
 from pathlib import Path
 from torch import distributed
 from lmc.training.shares import Shares
 from tests.test_training.shared_step import gradients
-folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-torch.save(gradients(Shares(rank, 2)), folder / f"of-{rank}")
-distributed.destroy_process_group()
+folder = Path(FOLDER)
+for rank in range(2):
+    if not os.fork():
+        meeting = f"file://{folder}/meet"
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+        torch.save(gradients(Shares(rank, 2)), folder / f"of-{rank}")
+        distributed.destroy_process_group()
+        os._exit(0)
+sys.exit(any(os.wait()[1] for _ in range(2)))
 """
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen([sys.executable, "-c", CODE, str(tmp_path), str(rank)], env=env)
-        for rank in range(2)
-    ]
-    assert [process.wait(300) for process in started] == [0, 0]
+def test_two_processes_have_the_gradients_of_one(tmp_path: Path, warm: WarmProcess) -> None:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = warm.run(CODE.replace("FOLDER", repr(str(tmp_path))), ROOT, env, timeout_s=300)
+    assert done.returncode == 0, done.stdout
     one = gradients()
     assert len(one) == 2 * 4
     for rank in range(2):
@@ -82,9 +85,10 @@ def test_each_process_needs_a_gpu_of_its_own(
 
 ENDS = """
 import os, signal, sys, time
+from pathlib import Path
 from lmc.training.process import _end_with_parent
 import threading
-threading.Thread(target=_end_with_parent, daemon=True).start()
+threading.Thread(target=_end_with_parent, args=(Path("nowhere"),), daemon=True).start()
 time.sleep(0.1)
 """
 
@@ -118,6 +122,23 @@ def test_the_process_that_failed_first_is_named(
     with pytest.raises(LmcError, match=told) as failure:
         train()
     assert ("memory" in str(failure.value)) and not list((tmp_path / "run").iterdir())
+
+
+def test_a_killed_parent_leaves_no_rows_behind(tmp_path: Path) -> None:
+    """The processes remove the folder in which they met, since nobody else can."""
+    folder = tmp_path / "meeting"
+    folder.mkdir()
+    (folder / "job").write_text("rows")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom lmc.training.process import _end_with_parent\n"
+        "_end_with_parent(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.close()  # as the end of the parent does
+    assert process.returncode == 1
+    assert not folder.exists()
 
 
 @pytest.mark.slow

@@ -22,10 +22,16 @@ export class GraphView {
 
   async draw() {
     const mine = this.turn = (this.turn ?? 0) + 1;
-    const shown = this.boxes ? Object.fromEntries(Object.keys(this.boxes).map((id) => [id, this.summary(id)]).filter(([, text]) => text)) : {};
-    const found = await this.ask(shown);
-    if (mine !== this.turn) return;
-    this.boxes = found.boxes;
+    let found;
+    let asked = null;
+    // The first answer may bring other boxes, and so other texts to write in them.
+    for (let tries = 0; tries < 2 && asked !== JSON.stringify(this.summaries()); tries += 1) {
+      const shown = this.summaries();
+      asked = JSON.stringify(shown);
+      found = await this.ask(shown);
+      if (mine !== this.turn) return;
+      this.boxes = found.boxes;
+    }
     const parsed = new DOMParser().parseFromString(found.svg, "image/svg+xml").documentElement;
     for (const group of parsed.querySelectorAll("[data-box]")) this.prepare(group);
     fill(this.picture, document.importNode(parsed, true));
@@ -58,6 +64,10 @@ export class GraphView {
     const own = this.calls.filter((call) => call.module === box.name && (call.role === box.kind || box.kind === "generate"));
     const fitting = own.filter((call) => fits(call.place, box.place));
     return fitting.length ? fitting : alone(this.boxes, box) ? own : [];
+  }
+
+  summaries() {
+    return Object.fromEntries(Object.keys(this.boxes ?? {}).map((id) => [id, this.summary(id)]).filter(([, text]) => text));
   }
 
   summary(id) {

@@ -159,7 +159,6 @@ export function runsView(go) {
       const view = new GraphView((shown) => post("api/graph", { file, text, target: found.target, shown }));
       Object.assign(view, { calls: found.calls, inputs: found.values, run: { regions: found.regions, ...(found.error ? {} : { result: found.pred }) } });
       await view.draw();
-      await view.draw(); // the boxes are known now, and what to write in them
       return h("details", { open: true }, h("summary", {}, `the graph of ${file} as it is now, with this run`), view.element);
     } catch { return null; } // a program that was changed so that it has mistakes, or another target
   }
