@@ -22,6 +22,7 @@ from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
+from lmc.training.bases import Quantize, require_quantizer
 from lmc.training.drift import drift
 from lmc.training.live import train_live
 from lmc.training.lora import (
@@ -120,6 +121,7 @@ class Update:
         kind: Kind = "lora",
         module: str | None = None,
         *,
+        quantize: Quantize | None = None,
         demos: bool = False,
         loss: LossSettings = SUPERVISED,
     ) -> Update:
@@ -127,15 +129,15 @@ class Update:
 
         What is not supervised goes on from the current adapter, which is its reference.
         """
-        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate, kind=kind)
+        settings = LoraSettings(rank, epochs=epochs, rate=rate, kind=kind, quantize=quantize)
         modules = None if module is None else (module,)
         return cls(settings, demos, loss != SUPERVISED, modules, loss)
 
 
 def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
-    """Refuse modules whose model does not run here.
+    """Refuse modules whose model does not run here, and training that lacks a package.
 
-    Raises: LmcError[cannot-train, unknown-target, bad-option].
+    Raises: LmcError[cannot-train, unknown-target, bad-option, missing-extra].
     """
     read_bounds(options.get("bounds"))
     found = groups(executor, target)
@@ -149,6 +151,9 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
         if wanted is not None and wanted not in group.modules:
             continue
         for call in group.calls:
+            here = getattr(call.bound.backend, "train_elsewhere", None) is None
+            if options.get("quantize") is not None and here:
+                require_quantizer()
             if getattr(call.bound.backend, "source", None) is None:
                 name = executor.pool.full_name(call.bound.name)
                 message = (
