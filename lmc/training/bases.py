@@ -31,6 +31,8 @@ def load_base(source: str, quantize: Quantize | None, shares: Shares) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    # Where it is installed, it warns on some CPUs of kernels that it could take from the hub.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if quantize is not None:
         return _in_4_bits(source, shares)
     if shares.split:
@@ -81,8 +83,6 @@ def _in_4_bits(source: str, shares: Shares) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     require_quantizer()
-    # On CPUs with bfloat16 it warns that it found no kernels on the hub, which lmc does not want.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     config = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -117,11 +117,12 @@ def _split(source: str, count: int) -> Any:
     try:
         kind = AutoModelForCausalLM
         model = pretrained(kind, source, dtype=torch.float32, distributed_config=over)
-    except ValueError as problem:
-        if "fsdp" not in str(problem):
+    except (ValueError, OSError) as problem:
+        if "fsdp" not in str(problem).lower():
             raise
         message = f"transformers cannot split `{source}` over processes: {problem}"
-        raise LmcError.of("cannot-train", message, help='`quantize="nf4"` takes an eighth') from None
+        help = '`quantize="nf4"` takes an eighth of the memory'
+        raise LmcError.of("cannot-train", message, help=help) from None
     # The Trainer adds no gradients up and writes no checkpoints where it sees this. All that it
     # trains is whole here, and gradients are added up by `Shares`.
     model._is_distributed_loading_by_transformers = False

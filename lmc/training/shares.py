@@ -1,10 +1,11 @@
 """Several processes that train one adapter: each computes the gradients of its share of a step.
 
 Every process has the whole adapter and sees the whole step, so that losses which join rows are
-those of one process. It reads only its own rows; log-probabilities and gradients are added up. So the
-weights stay equal everywhere, and are those of one process up to rounding. (DistributedDataParallel
-would take the mean of losses whose rows differ in number, and cannot join rows.) The model may be
-split: then a pass needs all processes, and each makes as many passes as the busiest one.
+those of one process. It reads only its own rows; log-probabilities and gradients are added up. So
+the weights stay equal everywhere, and are those of one process up to rounding.
+(DistributedDataParallel would take the mean of losses whose rows differ in number, and cannot join
+rows.) The model may be split: then a pass needs all processes, and each makes as many passes as the
+busiest one.
 """
 
 from __future__ import annotations

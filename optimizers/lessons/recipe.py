@@ -129,7 +129,9 @@ class Recipe:
             message = f"`{name}` and adapters of the kind dora do not go together"
             raise LmcError.of("bad-option", message, help='take `kind="lora"` or `kind="rslora"`')
         if self.step_rows is not None and self.quantize is not None:
-            message = "`step_rows` trains the engine's own copy of the model, which is not in 4 bits"
+            message = (
+                "`step_rows` trains the engine's own copy of the model, which is not in 4 bits"
+            )
             raise LmcError.of("bad-option", message, help="leave out `step_rows` or `quantize`")
         if self.step_rows is not None and (self.momentum or self.propose):
             name = "momentum" if self.momentum else "propose"

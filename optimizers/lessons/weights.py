@@ -36,6 +36,7 @@ from lmc.training.lora import (
 )
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.mixing import mix
+from lmc.training.processes import splits_model
 from lmc.training.rows import Row, ScoredRow, TrainingRow
 
 if TYPE_CHECKING:
@@ -356,8 +357,11 @@ async def divergence(
 ) -> float | None:
     """How far trained weights are from those at the start, in nats a token, on some new runs.
 
-    None where no weights changed that run here.
+    None where no weights changed that run here, or where the model is split for training: a process
+    could not hold it.
     """
+    if splits_model():
+        return None
     store, found = adapter_store(), []
     before, after = (
         {group.name: group for group in groups(executor, context.target, *update.also, apart=True)}
@@ -375,7 +379,8 @@ async def divergence(
         )[:MOST_COMPARED]
         if source is None or other is None or not answers or (one and one.id == other.id):
             continue
-        found.append(await asyncio.to_thread(drift, source, answers, one, other))
+        quantize = update.settings.quantize
+        found.append(await asyncio.to_thread(drift, source, answers, one, other, quantize))
     return max(found, default=None)
 
 

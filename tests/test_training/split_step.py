@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,8 +15,12 @@ from lmc.training.shares import ALONE, Shares
 from lmc.training.steps import reference_logps, step_gradients
 from tests.test_training.shared_step import examples
 
-# The last step has one pack, so that one of two processes has nothing of its own to read.
-COSTS = (Costs(share=False, most_padded=64), Costs(most_packed=64), Costs(share=False))
+# Costs, and a number of examples, by which one of two processes has more packs than the other.
+UNEVEN = (
+    (Costs(share=False, most_padded=16), 9),
+    (Costs(most_packed=48, most_padded=48), 9),
+    (Costs(share=False, most_padded=32), 3),
+)
 LOSSES = (LossSettings(), LossSettings("dpo"))
 
 
@@ -31,14 +34,13 @@ def gradients(base: Path, quantize: Quantize | None, shares: Shares = ALONE) -> 
     with torch.no_grad():
         for weights in trained:
             weights.add_(torch.randn_like(weights) / 10)
-    before = reference_logps(learner, examples(), COSTS[0], 0)
+    before = reference_logps(learner, examples(), UNEVEN[0][0], 0)
     found = [torch.tensor([value for e in before for row in e.reference for value in row])]
     learner.train()
-    for costs in COSTS:
+    for costs, count in UNEVEN:
         for loss in LOSSES:
             learner.zero_grad()
-            chosen: Any = before if costs is not COSTS[2] else before[:1]
-            found.append(step_gradients(learner, chosen, costs, 0, loss, shares=shares))
+            found.append(step_gradients(learner, before[:count], costs, 0, loss, shares=shares))
             found += [weights.grad.clone() for weights in trained]
     return found
 
