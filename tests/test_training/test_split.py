@@ -57,7 +57,7 @@ def test_a_split_model_has_the_gradients_of_a_whole_one(
     started = [
         subprocess.Popen([*command, str(rank), quantize or ""], env=env) for rank in range(2)
     ]
-    assert [process.wait(300) for process in started] == [0, 0]
+    assert [process.wait(600) for process in started] == [0, 0]
     for costs, count in UNEVEN:
         rows = [row for example in examples()[:count] for row in example.rows]
         one, other = (len(plan_packs(part, costs)) for part in Shares(0, 2).parts(rows))
