@@ -38,6 +38,7 @@ from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import RegionTrace, Trace
 from lmc.traces import selectors
 from lmc.traces.store import Run
+from lmc.training.bases import Quantize
 from lmc.training.lora import Kind
 
 _RUNS_SHARE = 0.6  # largest share of the remaining runs
@@ -59,6 +60,7 @@ async def distill(
     epochs: int | None,
     rate: float | None,
     kind: Kind,
+    quantize: Quantize | None,
 ) -> Parameters:
     """Train the results of votes and refines, and the demonstrations, into the weights.
 
@@ -75,7 +77,7 @@ async def distill(
     plain = lessons_of(context, kept, at_least=threshold)
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
-    update = Update.of(rank, epochs, rate, kind)
+    update = Update.of(rank, epochs, rate, kind, quantize=quantize)
     cut = start
     for loop, module in seen.loops.items():
         cut = cut.with_shortcut(loop, module.name)

@@ -14,6 +14,7 @@ from lmc.optimizers.lessons.watching import Gathered, RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import Update, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
+from lmc.training.bases import Quantize
 from lmc.training.lora import Kind
 
 
@@ -36,6 +37,7 @@ async def lmsi(
     epochs: int | None,
     rate: float | None,
     kind: Kind,
+    quantize: Quantize | None,
     module: str | None,
     bounds: str | None,
 ) -> Parameters:
@@ -44,7 +46,7 @@ async def lmsi(
     A row counts if at least the share `agreement` of its runs agree. `keep`, `entropy` and
     `diverse` are as in `rest_em`.
     """
-    update = Update.of(rank, epochs, rate, kind, module)
+    update = Update.of(rank, epochs, rate, kind, module, quantize=quantize)
 
     async def gather(leader: Parameters, turn: Context, _: int) -> Gathered:
         sampling = RoundSampling(samples, temperature)

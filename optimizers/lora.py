@@ -11,6 +11,7 @@ from lmc.optimizers.base import Context, optimizer
 from lmc.optimizers.lessons.acquiring import acquire
 from lmc.optimizers.lessons.weights import Update, as_lessons, require_trainable, train_and_race
 from lmc.runtime.parameters import Parameters
+from lmc.training.bases import Quantize
 from lmc.training.lora import Kind
 
 
@@ -26,6 +27,7 @@ async def lora(
     epochs: int | None,
     rate: float | None,
     kind: Kind,
+    quantize: Quantize | None,
     threshold: float,
     teacher: str | None,
     demos: bool,
@@ -37,5 +39,5 @@ async def lora(
     demonstrations in the prompts, also in training. `module` names the only module to train.
     """
     pool = await acquire(start, context, threshold=threshold, teacher=teacher)
-    update = Update.of(rank, epochs, rate, kind, module, demos=demos)
+    update = Update.of(rank, epochs, rate, kind, module, quantize=quantize, demos=demos)
     return await train_and_race(start, context, as_lessons(pool), update)

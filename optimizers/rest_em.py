@@ -18,6 +18,7 @@ from lmc.optimizers.lessons.watching import Gathered, RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import Update, as_lessons, both, require_trainable
 from lmc.runtime.parameters import Parameters
 from lmc.traces import selectors
+from lmc.training.bases import Quantize
 from lmc.training.lora import Kind
 
 
@@ -42,6 +43,7 @@ async def rest_em(
     epochs: int | None,
     rate: float | None,
     kind: Kind,
+    quantize: Quantize | None,
     module: str | None,
     bounds: str | None,
 ) -> Parameters:
@@ -52,7 +54,7 @@ async def rest_em(
     no sample solved run again with their answer shown. With `diverse`, the runs of a row that
     differ most are kept.
     """
-    update = Update.of(rank, epochs, rate, kind, module)
+    update = Update.of(rank, epochs, rate, kind, module, quantize=quantize)
 
     async def gather(leader: Parameters, turn: Context, _: int) -> Gathered:
         sampling = RoundSampling(samples, temperature)

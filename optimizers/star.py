@@ -16,6 +16,7 @@ from lmc.optimizers.lessons.rounds import improve_in_rounds
 from lmc.optimizers.lessons.watching import Gathered
 from lmc.optimizers.lessons.weights import Update, as_lessons, require_trainable
 from lmc.runtime.parameters import Parameters
+from lmc.training.bases import Quantize
 from lmc.training.lora import Kind
 
 
@@ -32,6 +33,7 @@ async def star(
     epochs: int | None,
     rate: float | None,
     kind: Kind,
+    quantize: Quantize | None,
     threshold: float,
     hints: bool,
     module: str | None,
@@ -52,7 +54,7 @@ async def star(
             pool = (await rationalised(leader, turn, pool)).under(pool)
         return Gathered(as_lessons(pool))
 
-    update = Update.of(rank, epochs, rate, kind, module)
+    update = Update.of(rank, epochs, rate, kind, module, quantize=quantize)
     return await improve_in_rounds(
         start, context, rounds, gather, update, threshold=threshold, bounds=read_bounds(bounds)
     )

@@ -101,6 +101,11 @@ _TRAINING["kind"] = Option(
     "lora, rslora, which divides by the root of the rank and so gains from high ranks, or dora, "
     "which also learns the length of the rows of each matrix",
 )
+_TRAINING["quantize"] = Option(
+    OptionalType(LiteralType(("nf4",))),
+    None,
+    '"nf4" holds the frozen model in 4 bits while it trains (QLoRA); default: in 32 bits',
+)
 _MOMENTUM = Option(
     FloatType(0.0, 2.0),
     0.0,

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmc.models.adapters import Adapter
-from lmc.models.engine.pretrained import pretrained
+from lmc.training.bases import Quantize, load_base
 from lmc.training.encoding import encode_rows
 from lmc.training.rows import Row
+from lmc.training.shares import ALONE
 from lmc.training.steps import costs_for, reference_logps
 
 
-def drift(source: str, rows: Sequence[Row], start: Adapter | None, now: Adapter) -> float:
+def drift(
+    source: str,
+    rows: Sequence[Row],
+    start: Adapter | None,
+    now: Adapter,
+    quantize: Quantize | None = None,
+) -> float:
     """The Kullback-Leibler divergence of answers that `now` sampled from `start`, in nats a token.
 
     `start` is an adapter, or None for the model itself. It is estimated by the mean difference of
@@ -22,12 +29,10 @@ def drift(source: str, rows: Sequence[Row], start: Adapter | None, now: Adapter)
     """
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source)
-    model = pretrained(AutoModelForCausalLM, source, dtype=torch.float32)
-    if torch.cuda.is_available():
-        model.to("cuda")
+    model = load_base(source, quantize, ALONE)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
     pad = tokenizer.pad_token_id or 0
     data = encode_rows(tokenizer, rows, context)

@@ -101,6 +101,14 @@ def encode_rows(tokenizer: Any, rows: Sequence[Row], context: int) -> list[Examp
     return fitting
 
 
+def without_old(examples: Sequence[Example]) -> list[Example]:
+    """The examples as if it were not known how likely their answers were when they were sampled.
+
+    Where the model that is trained rounds its weights, it has other probabilities than the engine.
+    """
+    return [replace(e, rows=tuple(replace(row, old=()) for row in e.rows)) for e in examples]
+
+
 def _has_tokens(row: Row) -> bool:
     if isinstance(row, PairRow):
         return row.chosen_tokens is not None or row.rejected_tokens is not None

@@ -24,10 +24,16 @@ from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.models.engine.openmp import wait_without_spinning
-from lmc.models.engine.pretrained import pretrained
-from lmc.training.encoding import Example, encode_rows
+from lmc.training.bases import (
+    Quantize,
+    load_base,
+    require_quantizer,
+    require_splittable,
+    split_rest,
+)
+from lmc.training.encoding import Example, encode_rows, without_old
 from lmc.training.losses import SUPERVISED, LossSettings
-from lmc.training.processes import process_count, train_shared
+from lmc.training.processes import process_count, splits_model, train_shared
 from lmc.training.rows import Row, digest
 from lmc.training.shares import ALONE, Shares
 from lmc.training.steps import costs_for, packed_trainer, with_reference
@@ -47,7 +53,7 @@ class LoraSettings:
     `rate` is the peak learning rate. `batch_rows` is the number of rows in a step. The kind
     `rslora` divides by the root of the rank (Kalajdzievski 2023, arXiv 2312.03732). The scale of
     both is the same at rank 16 by default. The kind `dora` also learns how long the rows of each
-    matrix are (Liu et al. 2024, arXiv 2402.09353).
+    matrix are (Liu et al. 2024, arXiv 2402.09353). `quantize` holds the frozen model in 4 bits.
     """
 
     rank: int = 16
@@ -60,6 +66,7 @@ class LoraSettings:
     batch_rows: int = 16
     seed: int = 0
     kind: Kind = "lora"
+    quantize: Quantize | None = None
 
 
 @frozen
@@ -86,6 +93,8 @@ class TrainingJob:
         """A digest that is equal for equal jobs, whatever folder the model is in."""
         start = self.start.id if self.start else None
         settings = asdict(self.settings)
+        if self.settings.quantize is None:
+            del settings["quantize"]
         parts: list[Any] = [self.base, digest(self.rows), settings, start]  # `base` has the type
         if self.loss != SUPERVISED:
             parts.append(asdict(self.loss))
@@ -128,7 +137,7 @@ def train_adapter(
     """
     if not job.rows:
         raise LmcError.of("no-training-rows", "there are no rows to train on")
-    _require_packages()
+    _require_packages(job)
     if known := store.recall(job.key):
         return known
     place = folder / job.key
@@ -149,17 +158,21 @@ def default_rate(parameters: int) -> float:
     return float(min(5e-3, max(2e-4, of_small, of_large)))
 
 
-def _require_packages() -> None:
+def _require_packages(job: TrainingJob) -> None:
     from importlib.util import find_spec
 
     needed = ("torch", "transformers", "peft", "accelerate")
     if missing := [name for name in needed if find_spec(name) is None]:
         message = f"training adapters requires {', '.join(missing)}"
         raise LmcError.of("missing-extra", message, help='pip install "lmc-lang[local]"')
+    if job.settings.quantize is not None:
+        require_quantizer()
 
 
 def _trained(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     """The folder of the adapter, trained by one process or by several on this machine."""
+    if splits_model():
+        require_splittable(job.settings.kind, job.start)
     if (count := process_count()) == 1:
         return train_share(job, place, report, stop)
     train_shared(job, place, count, lambda now: report(TrainingProgress(**now)), stop)
@@ -178,25 +191,20 @@ def train_share(
     """
     wait_without_spinning()
     import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoTokenizer,
-        PrinterCallback,
-        TrainingArguments,
-    )
+    from transformers import AutoTokenizer, PrinterCallback, TrainingArguments
 
     settings, on_gpu = job.settings, torch.cuda.is_available()
-    torch.manual_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(job.source)
-    model = pretrained(AutoModelForCausalLM, job.source, dtype=torch.float32)
-    if on_gpu:
-        model.to("cuda")
+    model = load_base(job.source, settings.quantize, shares)
+    torch.manual_seed(settings.seed)  # of the adapter, however the model was loaded
     size = model.num_parameters()
     small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name == "sft"
     epochs = settings.epochs or (12 if small and supervised else 3)
     rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
     context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
     data: Sequence[Example] = encode_rows(tokenizer, job.rows, context)
+    if settings.quantize is not None:
+        data = without_old(data)
     steps = epochs * -(-len(data) // settings.batch_rows)
     arguments = TrainingArguments(
         output_dir=str(place),
@@ -221,6 +229,7 @@ def train_share(
     pad = tokenizer.pad_token_id or 0
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
+    split_rest(model, learner, shares)
     data = with_reference(learner, data, costs, pad, job.loss)
     first = shares.rank == 0
     trainer = packed_trainer(costs, pad, job.loss, shares)(
@@ -236,7 +245,7 @@ def train_share(
     if shares.agreed(stop()):
         raise TrainingStopped
     if first:
-        trainer.model.save_pretrained(str(place / "adapter"))
+        trainer.save_model(str(place / "adapter"))
         made_portable(place / "adapter")
     return place / "adapter"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lmc.diagnostics import LmcError
 from lmc.training.lora import TrainingProgress, TrainingStopped, calm, train_share
+from lmc.training.processes import splits_model
 from lmc.training.shares import Shares
 
 
@@ -61,4 +62,4 @@ def _take_gpu(shares: Shares) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Shares(int(sys.argv[2]), int(sys.argv[3])))
+    main(Path(sys.argv[1]), Shares(int(sys.argv[2]), int(sys.argv[3]), splits_model()))

@@ -22,6 +22,7 @@ from typing import Any
 from lmc.diagnostics import LmcError
 
 VARIABLE = "LMC_TRAINING_PROCESSES"
+SPLIT = "LMC_TRAINING_SHARD"
 _LAST_BYTES = 2000  # of what a process that failed said
 
 
@@ -32,6 +33,20 @@ def process_count() -> int:
         return int(given)
     help = f"give a number from 1 to 64, such as {VARIABLE}=2"
     raise LmcError.of("cannot-train", f"{VARIABLE} cannot be `{given}`", help=help)
+
+
+def splits_model() -> bool:
+    """Whether the processes split the model, so that none has it whole.
+
+    Raises: LmcError[cannot-train].
+    """
+    given = os.environ.get(SPLIT, "0")
+    if given not in ("0", "1"):
+        raise LmcError.of("cannot-train", f"{SPLIT} cannot be `{given}`", help=f"give {SPLIT}=1")
+    if given == "1" and process_count() == 1:
+        message = f"{SPLIT} splits a model over several processes, and there is one"
+        raise LmcError.of("cannot-train", message, help=f"add {VARIABLE}=2, or more")
+    return given == "1"
 
 
 def train_shared(

@@ -1,9 +1,11 @@
 """Several processes that train one adapter: each computes the gradients of its share of a step.
 
-Every process has the whole model and sees the whole step, so that losses which join rows are those
-of one process. It reads only its own rows; log-probabilities and gradients are added up. So the
-weights stay equal everywhere, and are those of one process up to rounding. (DistributedDataParallel
-would take the mean of losses whose rows differ in number, and cannot join rows.)
+Every process has the whole adapter and sees the whole step, so that losses which join rows are
+those of one process. It reads only its own rows; log-probabilities and gradients are added up. So
+the weights stay equal everywhere, and are those of one process up to rounding.
+(DistributedDataParallel would take the mean of losses whose rows differ in number, and cannot join
+rows.) The model may be split: then a pass needs all processes, and each makes as many passes as the
+busiest one.
 """
 
 from __future__ import annotations
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
 
 @frozen
 class Shares:
-    """The place of this process among all that train. One process has no others."""
+    """The place of this process among all that train. One process has no others.
+
+    If the model is `split`, each process has a part of every matrix.
+    """
 
     rank: int = 0
     count: int = 1
+    split: bool = False
 
     def parts(self, rows: Sequence[EncodedRow]) -> list[list[EncodedRow]]:
         """The rows of each process, with about as many tokens each."""

@@ -182,13 +182,16 @@ def step_gradients(
     losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
     found with its gradient by log-probability, and then that is carried on pack by pack.
     Gradients are those of the whole step. Dropout is drawn once for what rows share. `computing`
-    surrounds passes. With `shares`, each of several processes reads its share of the packs.
+    surrounds passes. With `shares`, each of several processes reads its share of the packs. Where
+    these split the model, one that is done early goes on reading a pack that counts nothing.
     """
     rows = [row for example in examples for row in example.rows]
     planned = [plan_packs(part, costs) if part else () for part in shares.parts(rows)]
     packs = [pack for part in planned for pack in part]
     own = {id(pack) for pack in planned[shares.rank]}
     tensors = [_on_device(model, pack.tensors(pad)) if id(pack) in own else None for pack in packs]
+    missing = max(map(len, planned)) - len(own) if shares.split else 0
+    spare = [_on_device(model, _weightless(packs, pad)) for _ in range(missing)]
 
     def logps_of(pack: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         with computing():
@@ -196,11 +199,13 @@ def step_gradients(
 
     if loss.name == "sft":
         total = sum(row.weight * len(row.answer) for row in rows)
-        step = _imitated([t for t in tensors if t is not None], logps_of, backward, total)
+        mine = [t for t in tensors if t is not None]
+        step = _imitated([*mine, *spare], logps_of, backward, total)
         step = shares.add(step.to(model.device))
     else:
         of_pack = lambda pack: logps_of(pack)[0]  # noqa: E731
-        step = _joined(loss, examples, packs, tensors, of_pack, backward, shares, model.device)
+        device = model.device
+        step = _joined(loss, examples, packs, tensors, spare, of_pack, backward, shares, device)
     shares.add_gradients(model.parameters())
     return step
 
@@ -222,6 +227,7 @@ def _joined(
     examples: Sequence[Example],
     packs: Sequence[Pack],
     tensors: Sequence[Any],
+    spare: Sequence[Any],
     logps_of: Callable[[Any], torch.Tensor],
     backward: Callable[[torch.Tensor], object],
     shares: Shares,
@@ -241,6 +247,8 @@ def _joined(
             tokens = sum(len(row.answer) for row in pack.rows)
             others = torch.zeros(tokens, device=device)
             found.append(others if inputs is None else logps_of(inputs))
+        for inputs in spare:
+            logps_of(inputs)
     leaves = shares.add(torch.cat(found)).requires_grad_()
     whole = step_loss(loss, step_batch(examples, packs, leaves))
     (gradient,) = torch.autograd.grad(whole, leaves)
@@ -249,7 +257,17 @@ def _joined(
         if inputs is not None:
             torch.set_rng_state(state)
             backward((logps_of(inputs) * part).sum())
+    for inputs in spare:
+        backward(logps_of(inputs).sum() * 0)
     return whole.detach()
+
+
+def _weightless(packs: Sequence[Pack], pad: int) -> dict[str, torch.Tensor]:
+    """The smallest pack, whose rows count nothing."""
+    import torch
+
+    inputs = min(packs, key=lambda pack: pack.tokens).tensors(pad)
+    return {**inputs, "weight": torch.zeros_like(inputs["weight"])}
 
 
 def packed_trainer(
@@ -274,6 +292,11 @@ def packed_trainer(
                 backward=self.accelerator.backward,
                 shares=shares,
             )
+
+        def save_model(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
+            # Without its `state_dict`, peft gathers the whole of a model that is split.
+            learnt = {n: each for n, each in self.model.named_parameters() if each.requires_grad}
+            self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=learnt)
 
     return PackedTrainer
 

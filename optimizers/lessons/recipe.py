@@ -19,6 +19,7 @@ from lmc.optimizers.lessons.watching import RoundSampling, sample_runs
 from lmc.optimizers.lessons.weights import Lessons, LiveSteps, Update, without_demos
 from lmc.runtime.parameters import Parameters
 from lmc.traces.store import Run
+from lmc.training.bases import Quantize
 from lmc.training.lora import Kind, LoraSettings
 from lmc.training.losses import Average, LossName, LossSettings
 
@@ -90,6 +91,7 @@ class Recipe:
     epochs: int | None
     rate: float | None
     kind: Kind
+    quantize: Quantize | None
     momentum: float
     module: str | None
     bounds: str | None
@@ -126,6 +128,11 @@ class Recipe:
             name = "momentum" if self.momentum else "step_rows"
             message = f"`{name}` and adapters of the kind dora do not go together"
             raise LmcError.of("bad-option", message, help='take `kind="lora"` or `kind="rslora"`')
+        if self.step_rows is not None and self.quantize is not None:
+            message = (
+                "`step_rows` trains the engine's own copy of the model, which is not in 4 bits"
+            )
+            raise LmcError.of("bad-option", message, help="leave out `step_rows` or `quantize`")
         if self.step_rows is not None and (self.momentum or self.propose):
             name = "momentum" if self.momentum else "propose"
             message = f"`step_rows` and `{name}` do not go together"
@@ -141,7 +148,13 @@ class Recipe:
     def update(self, *also: str) -> Update:
         """How to train. `also` are other graphs whose modules are trained."""
         names = ("beta", "sft", "kl", "average", "clip", "clip_high")
-        settings = LoraSettings(self.rank, epochs=self.epochs, rate=self.rate, kind=self.kind)
+        settings = LoraSettings(
+            self.rank,
+            epochs=self.epochs,
+            rate=self.rate,
+            kind=self.kind,
+            quantize=self.quantize,
+        )
         return Update(
             settings,
             resume=self.loss != "sft",

@@ -22,6 +22,7 @@ from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
+from lmc.training.bases import Quantize, require_quantizer
 from lmc.training.drift import drift
 from lmc.training.live import train_live
 from lmc.training.lora import (
@@ -35,6 +36,7 @@ from lmc.training.lora import (
 )
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.mixing import mix
+from lmc.training.processes import splits_model
 from lmc.training.rows import Row, ScoredRow, TrainingRow
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ class Update:
         kind: Kind = "lora",
         module: str | None = None,
         *,
+        quantize: Quantize | None = None,
         demos: bool = False,
         loss: LossSettings = SUPERVISED,
     ) -> Update:
@@ -127,15 +130,15 @@ class Update:
 
         What is not supervised goes on from the current adapter, which is its reference.
         """
-        settings = LoraSettings(rank=rank, epochs=epochs, rate=rate, kind=kind)
+        settings = LoraSettings(rank, epochs=epochs, rate=rate, kind=kind, quantize=quantize)
         modules = None if module is None else (module,)
         return cls(settings, demos, loss != SUPERVISED, modules, loss)
 
 
 def require_trainable(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
-    """Refuse modules whose model does not run here.
+    """Refuse modules whose model does not run here, and training that lacks a package.
 
-    Raises: LmcError[cannot-train, unknown-target, bad-option].
+    Raises: LmcError[cannot-train, unknown-target, bad-option, missing-extra].
     """
     read_bounds(options.get("bounds"))
     found = groups(executor, target)
@@ -149,6 +152,9 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
         if wanted is not None and wanted not in group.modules:
             continue
         for call in group.calls:
+            here = getattr(call.bound.backend, "train_elsewhere", None) is None
+            if options.get("quantize") is not None and here:
+                require_quantizer()
             if getattr(call.bound.backend, "source", None) is None:
                 name = executor.pool.full_name(call.bound.name)
                 message = (
@@ -351,8 +357,11 @@ async def divergence(
 ) -> float | None:
     """How far trained weights are from those at the start, in nats a token, on some new runs.
 
-    None where no weights changed that run here.
+    None where no weights changed that run here, or where the model is split for training: a process
+    could not hold it.
     """
+    if splits_model():
+        return None
     store, found = adapter_store(), []
     before, after = (
         {group.name: group for group in groups(executor, context.target, *update.also, apart=True)}
@@ -370,7 +379,8 @@ async def divergence(
         )[:MOST_COMPARED]
         if source is None or other is None or not answers or (one and one.id == other.id):
             continue
-        found.append(await asyncio.to_thread(drift, source, answers, one, other))
+        quantize = update.settings.quantize
+        found.append(await asyncio.to_thread(drift, source, answers, one, other, quantize))
     return max(found, default=None)
 
 

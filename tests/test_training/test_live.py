@@ -259,6 +259,7 @@ def test_samples_and_steps_alternate_and_raise_the_score_on_rows_unseen(
     [
         ('train(loss="sft", step_rows=8)', "bad-option"),
         ('train(loss="pg", step_rows=8, momentum=0.5)', "bad-option"),
+        ('train(loss="pg", step_rows=8, quantize="nf4")', "bad-option"),
     ],
 )
 def test_what_cannot_go_step_by_step_is_refused(
