@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmc.models.adapters import Adapter
-from lmc.models.engine.pretrained import pretrained
+from lmc.models.engine.pretrained import context_of, pretrained
 from lmc.training.encoding import encode_rows
 from lmc.training.rows import Row
 from lmc.training.steps import costs_for, reference_logps
@@ -28,7 +28,7 @@ def drift(source: str, rows: Sequence[Row], start: Adapter | None, now: Adapter)
     model = pretrained(AutoModelForCausalLM, source, dtype=torch.float32)
     if torch.cuda.is_available():
         model.to("cuda")
-    context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
+    context = context_of(model.config)
     pad = tokenizer.pad_token_id or 0
     data = encode_rows(tokenizer, rows, context)
     costs = costs_for(model, [row for example in data for row in example.rows], pad)

@@ -24,13 +24,14 @@ from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.models.engine.openmp import wait_without_spinning
-from lmc.models.engine.pretrained import pretrained
+from lmc.models.engine.pretrained import context_of, pretrained
 from lmc.training.encoding import Example, encode_rows
-from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.losses import ADDED_UP, SUPERVISED, LossSettings
 from lmc.training.processes import process_count, train_shared
 from lmc.training.rows import Row, digest
 from lmc.training.shares import ALONE, Shares
 from lmc.training.steps import costs_for, packed_trainer, with_reference
+from lmc.training.teaching import Teacher, with_choices
 
 Kind = Literal["lora", "rslora", "dora"]
 SMALL_MODEL_PARAMETERS = 50_000_000
@@ -56,7 +57,7 @@ class LoraSettings:
     epochs: int | None = None  # default: 12 for models under 50 million parameters, else 3
     # default: from 5e-3 at a million parameters down to 2e-4 at hundreds of billions
     rate: float | None = None
-    # Losses other than `sft` have defaults of their own: 3 epochs and a fifth of the rate.
+    # Losses other than `sft` and `kl` have defaults of their own: 3 epochs and a fifth of the rate.
     batch_rows: int = 16
     seed: int = 0
     kind: Kind = "lora"
@@ -69,7 +70,7 @@ class TrainingJob:
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
     adapter to continue from. `dtype` is what matrices are multiplied in; by default it is float32
     on a CPU and bfloat16 on a GPU. `after` is the key of the job whose optimizer goes on, in a live
-    training; its first job has "".
+    training; its first job has "". `teacher` is the model whose probabilities the loss `kl` learns.
     """
 
     source: str
@@ -80,6 +81,7 @@ class TrainingJob:
     dtype: str | None = None
     loss: LossSettings = SUPERVISED
     after: str | None = None
+    teacher: Teacher | None = None
 
     @property
     def key(self) -> str:
@@ -91,6 +93,8 @@ class TrainingJob:
             parts.append(asdict(self.loss))
         if self.after is not None:
             parts.append(["after", self.after])
+        if self.teacher is not None:
+            parts.append(["teacher", *self.teacher.key])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -192,11 +196,14 @@ def train_share(
     if on_gpu:
         model.to("cuda")
     size = model.num_parameters()
-    small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name == "sft"
+    small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name in ADDED_UP
     epochs = settings.epochs or (12 if small and supervised else 3)
     rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
-    context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
+    context = context_of(model.config)
+    pad = tokenizer.pad_token_id or 0
     data: Sequence[Example] = encode_rows(tokenizer, job.rows, context)
+    if job.teacher is not None:
+        data = with_choices(job.teacher, model, job.base, data, pad)
     steps = epochs * -(-len(data) // settings.batch_rows)
     arguments = TrainingArguments(
         output_dir=str(place),
@@ -218,7 +225,6 @@ def train_share(
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-    pad = tokenizer.pad_token_id or 0
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
     data = with_reference(learner, data, costs, pad, job.loss)
