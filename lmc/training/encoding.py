@@ -19,7 +19,6 @@ from lmc.models.engine.chat_tokens import (
 from lmc.special_tokens import without_tokens
 from lmc.training.rows import PairRow, Row, ScoredRow, TaughtRow, TrainingRow
 
-
 if TYPE_CHECKING:
     from lmc.training.losses import Choices
 

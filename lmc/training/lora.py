@@ -28,7 +28,7 @@ from lmc.models.engine.pretrained import context_of, pretrained
 from lmc.training.encoding import Example, encode_rows
 from lmc.training.losses import ADDED_UP, SUPERVISED, LossSettings
 from lmc.training.processes import process_count, train_shared
-from lmc.training.rows import Row, digest
+from lmc.training.rows import Row, TaughtRow, digest
 from lmc.training.shares import ALONE, Shares
 from lmc.training.steps import costs_for, packed_trainer, with_reference
 from lmc.training.teaching import Teacher, with_choices
@@ -82,6 +82,16 @@ class TrainingJob:
     loss: LossSettings = SUPERVISED
     after: str | None = None
     teacher: Teacher | None = None
+
+    @property
+    def teaches_nothing(self) -> bool:
+        """Whether the teacher is the model itself, and sees what it sees."""
+        start = self.start.id if self.start else None
+        return (
+            self.teacher is not None
+            and self.teacher.key == (self.base, start)
+            and all(isinstance(row, TaughtRow) and row.asked == row.messages for row in self.rows)
+        )
 
     @property
     def key(self) -> str:

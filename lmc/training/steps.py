@@ -198,10 +198,10 @@ def step_gradients(
 ) -> torch.Tensor:
     """Add the gradients of a step to a model's trained weights. Returns the loss.
 
-    `sft` and `kl` are means over the step's answer tokens, each with the weight of its row. The
-    other losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
-    found with its gradient by log-probability, and then that is carried on pack by pack.
-    Gradients are those of the whole step. Dropout is drawn once for what rows share. `computing`
+    `sft` and `kl` are means over the step's answer tokens, each with the weight of its row. Other
+    losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
+    found with its gradient by log-probability, and then that is carried on pack by pack. Gradients
+    are those of the whole step. Dropout is drawn once for what rows share. `computing`
     surrounds passes. With `shares`, each of several processes reads its share of the packs.
     """
     rows = [row for example in examples for row in example.rows]

@@ -1,0 +1,140 @@
+"""Recipes that learn the probabilities of a teacher: another model, an artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmc
+from lmc.diagnostics import LmcError
+from lmc.models import registry
+from lmc.models.scripted import Scripted
+from lmc.traces.store import Filter, TraceStore
+from tests.learners import save_learner
+from tests.test_optimizers.test_learning import LABELS, OTHER, PROGRAM, TRAINING, label_rows
+
+pytest.importorskip("peft")
+
+DATA = label_rows(160)
+SURE = 0.95  # share of right answers of the teacher
+
+
+@dataclass(frozen=True)
+class Family:
+    """A student and a teacher of one tokenizer, and a model with other tokens."""
+
+    folder: Path
+    student: str
+    teacher: str
+    stranger: str
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    folder = tmp_path_factory.mktemp("family")
+    program = folder / "it.lmp"
+    program.write_text(PROGRAM)
+    asked = [("main", {"text": row["text"]}) for row in DATA]
+
+    def model(name: str, right: float, steps: int) -> str:
+        def says(_: str, inputs: Any) -> dict[str, float]:
+            label = LABELS[inputs["text"].split()[0]]
+            return {label: right, OTHER[label]: 1 - right}
+
+        return save_learner(folder / name, program, "main", asked, says, steps=steps)
+
+    stranger = model("stranger", 0.5, 1)
+    template = folder / "stranger" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|", "<<|"))
+    return Family(folder, model("student", 0.6, 120), model("teacher", SURE, 200), stranger)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def compiled(step: str, model: str, text: str = PROGRAM, **more: Any) -> lmc.CompileResult:
+    Path("it.lmp").write_text(text)
+    options: dict[str, Any] = {"accept": "better", "cache": False} | more
+    return lmc.compile(
+        "it.lmp", target="main", metric="accuracy", data=DATA, optimizer=step, model=model,
+        **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["own=0.5, jsd=0.5", pytest.param("own=1.0, jsd=1.0, samples=3", marks=pytest.mark.slow)],
+)
+def test_a_student_learns_from_the_probabilities_of_a_better_model(
+    options: str, family: Family
+) -> None:
+    step = f'gkd(teacher="{family.teacher}", {options}, {TRAINING})'
+    result = compiled(step, family.student)
+    assert result.test is not None
+    assert result.test.difference.mean >= 0.1, result.summary()
+    runs = list(TraceStore().runs(Filter(job=result.job, stage="sampling")))
+    taught = [run for run in runs if family.teacher in run.variant]
+    assert bool(taught) == ("own=0.5" in options)
+
+
+def test_an_artifact_teaches_what_its_adapter_knows(family: Family) -> None:
+    compiled(f"lora({TRAINING})", family.student, out="teacher.lmpc")
+    step = f'distill(loss="kl", jsd=0.5, teacher="teacher.lmpc", {TRAINING})'
+    result = compiled(step, family.student)
+    assert result.test is not None
+    assert result.test.difference.mean >= 0.1, result.summary()
+
+
+def test_a_teacher_that_is_the_program_itself_teaches_nothing(family: Family) -> None:
+    result = compiled('distill(loss="kl")', family.student)
+    assert "main: its teacher is itself, with the same prompts" in result.notes
+    assert not result.improved
+
+
+REASONS = PROGRAM.replace("max_tokens: 3", "max_tokens: 9 reason: true")
+VOTE = PROGRAM.replace("main(", "one(") + (
+    "vote main(text: str) -> str { sample: one(text) n: 3 }\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ('gkd(teacher="server/model")', "does not tell its probabilities"),
+        ('distill(loss="kl", teacher="server/model")', "does not tell its probabilities"),
+        ('gkd(teacher="{stranger}")', "has other tokens"),
+        ('train(loss="kl", select="votes", teacher="{teacher}")', "gives nothing"),
+        ('train(loss="kl", teacher="{teacher}", step_rows=4)', "`step_rows`"),
+        ("gkd()", "there is none"),
+        ('train(loss="dpo", teacher="{teacher}")', "`teacher` is about probabilities"),
+        ('train(loss="dpo", own=0.5)', "`own` is about probabilities"),
+        ("distill(jsd=0.5)", "`jsd` is about probabilities"),
+        ('gkd(teacher="reasons.lmpc")', "reasoning, result in the layout"),
+        ('gkd(teacher="other.lmpc")', "has no module `main`"),
+    ],
+)
+def test_unsuitable_teachers_are_refused_before_a_model_is_asked(
+    step: str, message: str, family: Family
+) -> None:
+    registry.register("server/", lambda name, settings: Scripted("W"))
+    other = VOTE if "other" in step else REASONS
+    Path("other.lmp").write_text(other)
+    artifact = Path("other.lmpc" if "other" in step else "reasons.lmpc")
+    lmc.load("other.lmp", model=family.teacher).save(artifact)
+    try:
+        with pytest.raises(LmcError, match=message):
+            compiled(step.format(teacher=family.teacher, stranger=family.stranger), family.student)
+    finally:
+        registry.unregister("server/")
+    assert TraceStore().jobs() == []
+
+
+def test_what_a_loop_comes_to_has_no_probabilities(family: Family) -> None:
+    with pytest.raises(LmcError, match="is a result, and has no probabilities"):
+        compiled('distill(loss="kl")', family.student, VOTE)
