@@ -138,8 +138,8 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
 def _softened(settings: LossSettings, batch: StepBatch, losses: Tensor) -> Tensor:
     """The losses of pairs whose labels may be wrong: in part, those of the pairs turned round.
 
-    Sources: label smoothing, Mitchell 2023, "A note on DPO with noisy preferences", equation 3; the
-    doubts of CREAM, Wang et al. 2024, arXiv 2410.12735, equation 13.
+    Sources: cDPO, Mitchell 2023, "A note on DPO with noisy preferences"; the doubts are those of
+    CREAM, Wang et al. 2024, arXiv 2410.12735, whose regularised loss is this mixture.
     """
     if not settings.smoothing and not bool(batch.doubt.any()):
         return losses
@@ -255,8 +255,8 @@ def divergences(logits: Tensor, choices: Choices, jsd: float) -> Tensor:
     divergence KL(P, Q), and 1 the reverse one KL(Q, P). Between them, it is the generalised
     Jensen-Shannon divergence `jsd` KL(P, M) + (1 - `jsd`) KL(Q, M), with the mixture
     M = `jsd` P + (1 - `jsd`) Q. All choices that are not kept count as one.
-    Source: GKD, Agarwal et al. 2024, arXiv 2306.13649, section 2; the one choice for all others is
-    the "ghost token" of Anshumann et al. 2025, arXiv 2503.16870.
+    Source: GKD, Agarwal et al. 2024, arXiv 2306.13649, section 2. The likeliest choices alone would
+    be a biased estimate, as Anshumann et al. 2025, arXiv 2503.16870, show.
     """
     import torch
 

@@ -3,8 +3,7 @@
 The teacher reads the answers once, before the first step. Of each token, the likeliest choices are
 kept, and the sum of all others counts as one choice more. So memory is bounded, and what is
 minimised is at most the divergence over the whole vocabulary.
-Sources: GKD, Agarwal et al. 2024, arXiv 2306.13649, algorithm 1; the one choice for all others: the
-"ghost token" of Anshumann et al. 2025, arXiv 2503.16870.
+Source: GKD, Agarwal et al. 2024, arXiv 2306.13649, algorithm 1.
 """
 
 from __future__ import annotations

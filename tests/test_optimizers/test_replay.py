@@ -1,4 +1,4 @@
-"""Good runs of rounds before are learnt from again, while they are better than what is usual now."""
+"""Good runs of rounds before are learnt from again while they are better than the usual one."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from lmc.models.adapters import AdapterStore
+from lmc.training.drift import agreement
 from lmc.training.encoding import EncodedRow, Example, encode_rows
 from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
 from lmc.training.losses import LossSettings, StepBatch, step_loss
@@ -266,6 +267,20 @@ def margin(base: Path, adapter: Path | None) -> float:
     pairs = encode_rows(tokenizer, [PairRow((turn,), "warm", "cold") for turn in ASKED], 512)
     found = reference_logps(model, pairs, Costs(share=False), 0)
     return sum(sum(e.reference[0]) - sum(e.reference[1]) for e in found) / len(found)
+
+
+def test_weights_agree_with_the_labels_that_they_were_trained_on(tmp_path: Path) -> None:
+    base = save_tiny_llama(tmp_path / "base")
+    pairs = [PairRow((turn,), "warm", "cold") for turn in ASKED]
+    against = [PairRow((turn,), "cold", "warm") for turn in ASKED]
+    settings = LoraSettings(rank=4, epochs=20, batch_rows=4, rate=5e-3)
+    job = TrainingJob(str(base), "base", tuple(pairs), settings, loss=LossSettings("dpo"))
+    adapter = train_adapter(job, tmp_path / "jobs", AdapterStore(tmp_path / "store"))
+    source = str(base)
+    assert agreement(source, pairs, None, adapter) == 1
+    assert agreement(source, against, None, adapter) == 0
+    assert agreement(source, [*pairs, *against[:1]], None, adapter) == 0.8
+    assert agreement(source, pairs, adapter, adapter) == 0.5  # nothing was gained
 
 
 def test_sampled_answers_are_learnt_as_they_were_sampled() -> None:
