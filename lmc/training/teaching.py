@@ -52,7 +52,8 @@ def with_choices(
 
     if teacher.base == base:
         return _through_adapter(teacher.adapter, model, examples, pad, model)
-    other = pretrained(AutoModelForCausalLM, teacher.source, dtype=torch.float32).to(model.device)
+    dtype = torch.float32 if model.device.type == "cpu" else torch.bfloat16
+    other = pretrained(AutoModelForCausalLM, teacher.source, dtype=dtype).to(model.device)
     return _through_adapter(teacher.adapter, other, examples, pad, model)
 
 
@@ -92,7 +93,8 @@ def chosen_by(
     with torch.no_grad():
         for pack in plan_packs(rows, costs):
             logits = answer_logits(model, on_device(model, pack.tensors(pad)))
-            best = logits.log_softmax(-1)[:, :words].topk(min(KEPT, words or logits.shape[1]))
+            known_to_both = logits.log_softmax(-1)[:, :words]
+            best = known_to_both.topk(min(KEPT, known_to_both.shape[1]))
             lengths = [len(row.answer) for row in pack.rows]
             parts = zip(best.indices.int().cpu().split(lengths), best.values.cpu().split(lengths))
             for row, (ids, logps) in zip(pack.rows, parts, strict=True):

@@ -108,10 +108,9 @@ class Teaching:
     def of(self, group: Group, store: AdapterStore) -> Teacher:
         """The weights that teach the modules of a group. Raises: LmcError[cannot-train]."""
         found: dict[tuple[str, str | None], Teacher] = {}
-        for module in group.modules:
-            call = self.calls[module]
+        for call in (self.calls[name] for name in group.modules if name in self.calls):
             if call.gates:
-                message = f"the teacher's `{module}` chooses among adapters, and one can teach"
+                message = f"the teacher's `{call.slots.module}` chooses among adapters, and one can teach"
                 raise LmcError.of("cannot-train", message)
             id, backend = call.request.adapter, call.bound.backend
             adapter = store.find(id) if id and is_adapter_id(id) else None
@@ -326,17 +325,19 @@ def without_demos(parameters: Parameters, modules: Sequence[str] | None = None) 
     return replace(parameters, modules=changed)
 
 
+def _rows_of(call: ModuleCall, lessons: Lessons, teaching: Teaching | None) -> list[Row]:
+    if teaching is None:
+        return training_rows(call, lessons)
+    teacher = teaching.calls.get(call.slots.module)
+    return training_rows(call, lessons, teacher) if teacher else []
+
+
 async def train_group(
     group: Group, context: Context, lessons: Lessons, update: Update
 ) -> str | None:
     """Train an adapter for a group and return its id, or None if there are too few lessons."""
     teaching, store = update.teaching, adapter_store()
-    asked = teaching.calls if teaching else {}
-    rows = [
-        row
-        for call in group.calls
-        for row in training_rows(call, lessons, asked.get(call.slots.module))
-    ]
+    rows = [row for call in group.calls for row in _rows_of(call, lessons, teaching)]
     live = update.live
     if live is not None and not rows:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -73,12 +74,13 @@ def compiled(step: str, model: str, text: str = PROGRAM, **more: Any) -> lmc.Com
 def test_a_student_learns_from_the_probabilities_of_a_better_model(
     options: str, family: Family
 ) -> None:
-    step = f'gkd(teacher="{family.teacher}", {options}, {TRAINING})'
+    copytree(family.teacher.removeprefix("hf/"), "teacher")  # into the folder of the program
+    step = f'gkd(teacher="hf/teacher", {options}, {TRAINING})'
     result = compiled(step, family.student)
     assert result.test is not None
     assert result.test.difference.mean >= 0.1, result.summary()
     runs = list(TraceStore().runs(Filter(job=result.job, stage="sampling")))
-    taught = [run for run in runs if family.teacher in run.variant]
+    taught = [run for run in runs if "hf/teacher" in run.variant]
     assert bool(taught) == ("own=0.5" in options)
 
 
