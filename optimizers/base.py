@@ -39,7 +39,9 @@ Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[s
 class OpenExecutor(Protocol):
     """Opens an executor of the program with some parameters, or one of a teacher."""
 
-    def __call__(self, parameters: Parameters, mode: Mode = ...) -> Executor: ...
+    def __call__(self, parameters: Parameters, mode: Mode = ...) -> Executor:
+        """The mode says whether it is a teacher's."""
+        ...
 
 
 @frozen

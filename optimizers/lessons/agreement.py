@@ -21,7 +21,8 @@ def require_agreement(recipe: Recipe) -> None:
 def _about_material(recipe: Recipe) -> Iterator[Problem]:
     able = TEACHES.get(recipe.select)
     if able is not None and recipe.loss not in able:
-        message = f"`select={recipe.select}` gives nothing that the loss `{recipe.loss}` learns from"
+        loss = f"the loss `{recipe.loss}`"
+        message = f"`select={recipe.select}` gives nothing that {loss} learns from"
         yield message, f"its losses are {', '.join(able)}"
     if recipe.propose and recipe.rows is None:
         yield (
@@ -44,7 +45,7 @@ def _about_pairs(recipe: Recipe) -> Iterator[Problem]:
     if recipe.optimism and recipe.loss != "dpo":
         yield f"the loss `{recipe.loss}` has no `optimism`", 'take `loss="dpo"`'
     if recipe.optimism and recipe.select in _NOT_SAMPLED:
-        message = f"`optimism` is about samples, and `select={recipe.select}` pairs them with others"
+        message = f"`optimism` is about samples, and `{recipe.select}` pairs them with others"
         yield message, "leave out `optimism`, or take another `select`, such as right"
 
 
@@ -59,7 +60,8 @@ def _about_teachers(recipe: Recipe) -> Iterator[Problem]:
         return
     given = {"teacher": recipe.teacher is not None, "own": recipe.own < 1, "jsd": recipe.jsd > 0}
     for name in (name for name, is_given in given.items() if is_given):
-        message = f"`{name}` is about probabilities of a teacher, which `{recipe.loss}` does not learn"
+        loss = f"the loss `{recipe.loss}`"
+        message = f"`{name}` is about probabilities of a teacher, which {loss} does not learn"
         yield message, 'take `loss="kl"`, or leave it out'
 
 

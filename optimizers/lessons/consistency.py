@@ -37,7 +37,8 @@ async def softened(
             continue
         source = group.calls[0].bound.backend.source  # type: ignore[attr-defined]
         rate = await asyncio.to_thread(agreement, source, pairs, old, now)
-        context.tell(f"{group.name}: the weights of the round before agree with {rate:.0%} of pairs")
+        text = f"the weights of the round before agree with {rate:.0%} of pairs"
+        context.tell(f"{group.name}: {text}")
         for name in group.modules:
             found[name] = [_doubted(row, 1 - rate) for row in lessons.get(name, ())]
     return found

@@ -55,8 +55,8 @@ def _require_probabilities(call: ModuleCall, asked: ModuleCall, teacher: Executo
     if sources[1] is None:
         message = f"`{name}` does not tell its probabilities: it does not run here"
         help = (
-            "name a teacher that runs here, such as `hf/<folder>`; what any teacher writes is learnt"
-            " by `lora(teacher=…)`"
+            "name a teacher that runs here, such as `hf/<folder>`; what any teacher writes is"
+            " learnt by `lora(teacher=…)`"
         )
         raise LmcError.of("cannot-train", message, span, help=help)
     if sources[0] is not None and not _same_tokenizer(sources[0], sources[1]):

@@ -30,8 +30,8 @@ from lmc.optimizers.lessons.critics import by_verdicts, measured_on
 from lmc.optimizers.lessons.health import health
 from lmc.optimizers.lessons.proposing import proposals
 from lmc.optimizers.lessons.recipe import Recipe, Select, Way, sample_round
-from lmc.optimizers.lessons.rewriting import by_errors, by_principles
 from lmc.optimizers.lessons.replay import Past
+from lmc.optimizers.lessons.rewriting import by_errors, by_principles
 from lmc.optimizers.lessons.rounds import improve_in_rounds
 from lmc.optimizers.lessons.teaching import require_teacher, teaching
 from lmc.optimizers.lessons.turns import by_turns

@@ -110,7 +110,8 @@ class Teaching:
         found: dict[tuple[str, str | None], Teacher] = {}
         for call in (self.calls[name] for name in group.modules if name in self.calls):
             if call.gates:
-                message = f"the teacher's `{call.slots.module}` chooses among adapters, and one can teach"
+                name = call.slots.module
+                message = f"the teacher's `{name}` chooses among adapters, and one can teach"
                 raise LmcError.of("cannot-train", message)
             id, backend = call.request.adapter, call.bound.backend
             adapter = store.find(id) if id and is_adapter_id(id) else None

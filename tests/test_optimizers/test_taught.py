@@ -58,7 +58,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMC_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def compiled(step: str, model: str, text: str = PROGRAM, **more: Any) -> lmc.CompileResult:
+def compiled(step: str, model: str | None, text: str = PROGRAM, **more: Any) -> lmc.CompileResult:
     Path("it.lmp").write_text(text)
     options: dict[str, Any] = {"accept": "better", "cache": False} | more
     return lmc.compile(
@@ -85,9 +85,11 @@ def test_a_student_learns_from_the_probabilities_of_a_better_model(
 
 
 def test_an_artifact_teaches_what_its_adapter_knows(family: Family) -> None:
-    compiled(f"lora({TRAINING})", family.student, out="teacher.lmpc")
-    step = f'distill(loss="kl", jsd=0.5, teacher="teacher.lmpc", {TRAINING})'
-    result = compiled(step, family.student)
+    copytree(family.student.removeprefix("hf/"), "student")
+    text = 'model small { name: "hf/student" }\n' + PROGRAM.replace("max_t", "model: small max_t")
+    compiled(f"lora({TRAINING})", None, text, out="teacher.lmpc")
+    step = f'gkd(jsd=0.5, own=0.5, teacher="teacher.lmpc", {TRAINING})'
+    result = compiled(step, None, text, paths=["student"])
     assert result.test is not None
     assert result.test.difference.mean >= 0.1, result.summary()
 
