@@ -25,14 +25,23 @@ if TYPE_CHECKING:
     from lmc.runtime.parameters import Parameters
     from lmc.traces.store import Run
 
-OpenExecutor = Callable[["Parameters"], "Executor"]
 ReadTraces = Callable[["Parameters", Sequence["Row"], "Mode"], Awaitable[list["Run"]]]
 Check = Callable[["Executor", str, Mapping[str, Any]], None]
+# The first executor is that of the program, the second that of its teacher.
+CheckTeacher = Callable[["Executor", "Executor", str, Mapping[str, Any]], None]
 Goal = Literal["better", "cheaper"]
 # What the task's metric says of a result for the values of a row; None if it fails.
 ScoreResult = Callable[[Mapping[str, Any], Any], Awaitable[float | None]]
 # The guards that the second parameters fail compared with the first, in words.
 Watch = Callable[["Parameters", "Parameters", Sequence["Row"]], Awaitable[list[str]]]
+
+
+class OpenExecutor(Protocol):
+    """Opens an executor of the program with some parameters, or one of a teacher."""
+
+    def __call__(self, parameters: Parameters, mode: Mode = ...) -> Executor:
+        """The mode says whether it is a teacher's."""
+        ...
 
 
 @frozen
@@ -115,6 +124,7 @@ class Optimizer:
     signature: OptimizerSignature
     paper: str
     check: Check | None = None  # refuses unsuitable programs before the first model call
+    check_teacher: CheckTeacher | None = None  # refuses unsuitable teachers before it
     goal: Goal = "better"  # what the gate requires; "cheaper" allows a loss up to `margin`
     needs_rows: bool = True  # if False it works without rows; its result is then not measured
 
@@ -137,6 +147,7 @@ def optimizer(
     *,
     paper: str,
     check: Check | None = None,
+    check_teacher: CheckTeacher | None = None,
     goal: Goal = "better",
     needs_rows: bool = True,
 ) -> Callable[[Callable[..., Awaitable[Parameters]]], Optimizer]:
@@ -144,6 +155,6 @@ def optimizer(
 
     def make(function: Callable[..., Awaitable[Parameters]]) -> Optimizer:
         signature = SIGNATURES[function.__name__]
-        return Optimizer(function, signature, paper, check, goal, needs_rows)
+        return Optimizer(function, signature, paper, check, check_teacher, goal, needs_rows)
 
     return make

@@ -9,9 +9,12 @@ and a loss below `margin` instead of a gain.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal
 
+from lmc.check.optimizers import SIGNATURES
+from lmc.diagnostics import LmcError
 from lmc.ir.graph import ProgramGraph, all_nodes
 from lmc.ir.provenance import Module, reached_modules
 from lmc.ir.reach import reached_nodes
@@ -21,6 +24,7 @@ from lmc.optimizers.candidates.trials import Mode
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.demonstrations import as_outputs, demo_of
 from lmc.optimizers.lessons.rounds import lessons_of
+from lmc.optimizers.lessons.teaching import require_teacher, teaching
 from lmc.optimizers.lessons.weights import (
     Lesson,
     Lessons,
@@ -40,13 +44,40 @@ from lmc.traces import selectors
 from lmc.traces.store import Run
 from lmc.training.bases import Quantize
 from lmc.training.lora import Kind
+from lmc.training.losses import LossSettings
+
+if TYPE_CHECKING:
+    from lmc.runtime.executor import Executor
 
 _RUNS_SHARE = 0.6  # largest share of the remaining runs
 
 
+def _check(executor: Executor, target: str, options: Mapping[str, Any]) -> None:
+    require_trainable(executor, target, options)
+    known = SIGNATURES["distill"].complete(options)
+    if known["loss"] != "kl":
+        if known["jsd"]:
+            message = "`jsd` is about probabilities of a teacher, which `sft` does not learn"
+            raise LmcError.of("bad-option", message, help='take `loss="kl"`, or leave it out')
+        return
+    loops = outline(executor.program, target).loops
+    if known["teacher"] is None and loops:
+        message = f"what `{next(iter(loops))}` comes to is a result, and has no probabilities"
+        help = 'take `loss="sft"`, or name a `teacher` that runs here'
+        raise LmcError.of("bad-option", message, help=help)
+
+
+def _check_teacher(
+    executor: Executor, teacher: Executor, target: str, options: Mapping[str, Any]
+) -> None:
+    if options.get("loss") == "kl":
+        require_teacher(executor, teacher, target, options)
+
+
 @optimizer(
     paper="context distillation, Snell et al. 2022, arXiv 2209.15189; SELF, arXiv 2310.00533",
-    check=require_trainable,
+    check=_check,
+    check_teacher=_check_teacher,
     goal="cheaper",
 )
 async def distill(
@@ -56,6 +87,8 @@ async def distill(
     threshold: float | None,
     margin: float,
     teacher: str | None,
+    loss: Literal["sft", "kl"],
+    jsd: float,
     rank: int,
     epochs: int | None,
     rate: float | None,
@@ -67,6 +100,8 @@ async def distill(
     One call of the module then replaces the loop, without demonstrations and `train` parameters. If
     the old weights do as well without the loop, they stay. Only runs that score at least
     `threshold` are learnt from, or all runs if it is `none`. A loss below `margin` is accepted.
+    With `loss="kl"`, what is learnt is what the teacher, or the program under its demonstrations,
+    would choose for each token of these results.
     """
     seen = outline(context.program, context.target)
     rows = shuffled(context, "distill")
@@ -77,7 +112,10 @@ async def distill(
     plain = lessons_of(context, kept, at_least=threshold)
     outside = {name: lessons for name, lessons in plain.items() if name in seen.outside}
     lessons = both(outside, loop_lessons(kept, seen.loops))
-    update = Update.of(rank, epochs, rate, kind, quantize=quantize)
+    settings = LossSettings() if loss == "sft" else LossSettings("kl", jsd=jsd)
+    update = Update.of(rank, epochs, rate, kind, quantize=quantize, loss=settings)
+    if loss == "kl":
+        update = replace(update, teaching=teaching(context, start, teacher, context.target))
     cut = start
     for loop, module in seen.loops.items():
         cut = cut.with_shortcut(loop, module.name)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmc.optimizers.base import Context, Optimizer, optimizer
-from lmc.optimizers.lessons.ways import learn, require_teachable
+from lmc.optimizers.lessons.ways import learn, require_taught, require_teachable
 from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def preset(name: str, paper: str, about: str, **fixed: Any) -> Optimizer:
         return await learn(start, context, fixed | options)
 
     function.__name__, function.__doc__ = name, about
-    made = optimizer(paper=paper, check=check)(function)
+    made = optimizer(paper=paper, check=check, check_teacher=require_taught)(function)
     return made
 
 
@@ -183,6 +183,19 @@ PRESETS = (
         program.
         """,
         select="verdicts",
+    ),
+    preset(
+        "gkd",
+        "GKD, Agarwal et al. 2024, arXiv 2306.13649",
+        """Learn what a teacher would choose for each token of own samples and of the teacher's.
+
+        `own` is the share of own samples (the paper's lambda), and `jsd` the divergence (its beta).
+        The teacher is a model with the same tokenizer, or an artifact, and sees its own prompts. It
+        differs in that a round samples all rows before it trains, and in that the likeliest choices
+        of each token are told apart, and all others count as one.
+        """,
+        select="result",
+        loss="kl",
     ),
     preset(
         "multiagent",

@@ -177,6 +177,33 @@ _POLICY = {
     ),
     "kl": _KL,
 }
+_OWN = Option(
+    _SHARE, 1.0, "share of the samples that the program makes; the teacher makes the others"
+)
+_JSD = Option(
+    _SHARE,
+    0.0,
+    "divergence from the teacher: 0 is forward KL, 1 reverse KL, between them generalised JSD",
+)
+_PROBABILITIES = replace(_TEACHER, about="model or artifact whose probabilities are learnt")
+_SOFT = {
+    "smoothing": Option(
+        FloatType(0.0, 0.5), 0.0, "how likely a label of a pair is wrong, as in cDPO"
+    ),
+    "consistency": Option(
+        BOOL,
+        False,
+        "soften labels where the weights of the round before prefer otherwise, as in CREAM",
+    ),
+    "optimism": Option(
+        FloatType(0.0, 1.0),
+        0.0,
+        "weight of a bonus for unlikely answers, as in SELM, such as 0.001",
+    ),
+}
+_REPLAY = Option(
+    IntType(0, 64), 0, "maximum number of earlier good runs of a row that are learnt again"
+)
 _STEP_ROWS = Option(
     OptionalType(IntType(1, 1024)),
     None,
@@ -201,7 +228,7 @@ _SELECT = LiteralType(
         *("corrupted", "revised", "turns", "verdicts", "siblings", "spliced", "values"),
     )
 )
-_LOSS = LiteralType(("sft", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
+_LOSS = LiteralType(("sft", "kl", "dpo", "ipo", "simpo", "kto", "sppo", "nft", "pg"))
 
 _PHASES = Option(IntType(1, 8), 2, "number of phases; odd ones hold the drafts")
 _BOUNDS = Option(
@@ -412,27 +439,37 @@ _TABLE = (
             "apart": Option(BOOL, False, "give modules that share an adapter their own"),
             "beta": _BETA,
             "sft": _SFT,
+            **_SOFT,
             **_POLICY,
+            "replay": _REPLAY,
+            "teacher": _PROBABILITIES,
+            "own": _OWN,
+            "jsd": _JSD,
             **_LAST,
             "step_rows": _STEP_ROWS,
             "even": _EVEN,
             "values": _VALUES,
         },
     ),
-    OptimizerSignature("dpo", _compared(beta=_BETA, sft=_SFT, step_rows=_STEP_ROWS, even=_EVEN)),
+    OptimizerSignature(
+        "dpo", _compared(beta=_BETA, sft=_SFT, **_SOFT, step_rows=_STEP_ROWS, even=_EVEN)
+    ),
     OptimizerSignature(
         "scpo",
-        _compared("threshold", beta=_BETA, sft=replace(_SFT, default=1.0), even=_EVEN),
+        _compared("threshold", beta=_BETA, sft=replace(_SFT, default=1.0), **_SOFT, even=_EVEN),
     ),
     OptimizerSignature("spin", _compared("threshold", beta=_BETA, sft=_SFT)),
     OptimizerSignature("spar", _compared(beta=_BETA, sft=_SFT)),
     OptimizerSignature(
-        "self_rewarding", _compared("threshold", judge=_JUDGE, beta=_BETA, sft=_SFT, even=_EVEN)
+        "self_rewarding",
+        _compared("threshold", judge=_JUDGE, beta=_BETA, sft=_SFT, **_SOFT, even=_EVEN),
     ),
     OptimizerSignature("sppo", _compared("threshold", judge=_JUDGE, beta=_BETA)),
     OptimizerSignature("kto", _compared(beta=_BETA, sft=replace(_SFT, default=0.0))),
     OptimizerSignature("nft", _compared(step_rows=_STEP_ROWS)),
-    OptimizerSignature("grpo", _compared("threshold", **_POLICY, step_rows=_STEP_ROWS)),
+    OptimizerSignature(
+        "grpo", _compared("threshold", **_POLICY, replay=_REPLAY, step_rows=_STEP_ROWS)
+    ),
     OptimizerSignature("rise", _compared(keep=_KEEP, judge=_JUDGE, beta=_BETA, sft=_SFT)),
     OptimizerSignature(
         "constitutional",
@@ -460,6 +497,20 @@ _TABLE = (
             sft=_SFT,
         ),
     ),
+    OptimizerSignature(
+        "gkd",
+        {
+            **_compared(
+                "threshold",
+                keep=_KEEP,
+                teacher=_PROBABILITIES,
+                own=_OWN,
+                jsd=_JSD,
+                sft=replace(_SFT, default=0.0, about="weight of the likelihood of the answers"),
+            ),
+            "samples": replace(_SAMPLES, default=2),
+        },
+    ),
     OptimizerSignature("multiagent", _compared("threshold", keep=_KEEP)),
     OptimizerSignature("self_play", _compared(**_POLICY)),
     OptimizerSignature(
@@ -472,6 +523,12 @@ _TABLE = (
             ),
             "margin": _MARGIN,
             "teacher": _TEACHER,
+            "loss": Option(
+                LiteralType(("sft", "kl")),
+                "sft",
+                "what is learnt: results (sft), or the probabilities of the teacher (kl)",
+            ),
+            "jsd": _JSD,
             **_TRAINING,
         },
     ),

@@ -21,7 +21,7 @@ from lmc.cluster import checkpoints
 from lmc.cluster.leased import AskingPool, LeasingPool, asks_always, run_number
 from lmc.cluster.link import Link
 from lmc.diagnostics import LmcError
-from lmc.models.adapters import adapter_store, is_adapter_id
+from lmc.models.adapters import Adapter, adapter_store, is_adapter_id
 from lmc.models.base import Answer, Backend, Capabilities, Request
 from lmc.models.registry import open_backend
 from lmc.requests.pacing import Gate
@@ -172,11 +172,19 @@ class RowWorker:
         from lmc.training.lora import train_adapter
 
         source = getattr(await self._backend(named), "source", job.source)
-        start, store, stopped = job.start, adapter_store(), threading.Event()
-        if start is not None:
-            await self._bring(start.id)
-            start = store.find(start.id)
-        job = replace(job, source=source, start=start)  # in the folders of this machine
+        store, stopped, teacher = adapter_store(), threading.Event(), job.teacher
+
+        async def here(adapter: Adapter | None) -> Adapter | None:
+            if adapter is None:
+                return None
+            await self._bring(adapter.id)
+            return store.find(adapter.id)
+
+        if teacher is not None:  # another model than the student's own is in a shared folder
+            own = source if teacher.base == job.base else teacher.source
+            teacher = replace(teacher, source=own, adapter=await here(teacher.adapter))
+        start = await here(job.start)
+        job = replace(job, source=source, start=start, teacher=teacher)  # in this machine's folders
         loop, home = asyncio.get_running_loop(), self.home(folder)
         await self._go_on(number, home / job.key)
 

@@ -62,8 +62,14 @@ def split_rest(model: Any, learner: Any, shares: Shares) -> None:
         fully_shard(each, mesh=mesh, ignored_params=whole)
 
 
-def require_splittable(kind: str, start: Adapter | None) -> None:
-    """Refuse to split a model that an adapter needs whole. Raises: LmcError[cannot-train]."""
+def require_splittable(kind: str, start: Adapter | None, *, taught: bool) -> None:
+    """Refuse to split a model that an adapter, or a teacher, needs whole.
+
+    Raises: LmcError[cannot-train].
+    """
+    if taught:
+        message = f"{SPLIT} and a teacher of probabilities do not go together"
+        raise LmcError.of("cannot-train", message, help=f"leave out {SPLIT}")
     if kind == "dora" or (start is not None and is_dora(start)):
         message = f"{SPLIT} and adapters of the kind dora do not go together"
         help = 'DoRA measures whole matrices; take `kind="lora"` or `kind="rslora"`'

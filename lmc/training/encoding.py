@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
@@ -17,7 +17,10 @@ from lmc.models.engine.chat_tokens import (
     tokenizer_digest,
 )
 from lmc.special_tokens import without_tokens
-from lmc.training.rows import PairRow, Row, ScoredRow, TrainingRow
+from lmc.training.rows import PairRow, Row, ScoredRow, TaughtRow, TrainingRow
+
+if TYPE_CHECKING:
+    from lmc.training.losses import Choices
 
 
 @frozen
@@ -43,7 +46,8 @@ class Example:
     """What one row of the training material is learnt from, as tokens.
 
     `rows` is one row, or the better and the worse of a pair. `reference` has the log-probabilities
-    of their answers' tokens before the first step, where the loss asks for them.
+    of their answers' tokens before the first step, where the loss asks for them. `taught` is the
+    row as a teacher reads it, and `choices` what it would choose in place of each answer token.
     """
 
     rows: tuple[EncodedRow, ...]
@@ -51,6 +55,9 @@ class Example:
     baseline: float = 0.0
     pull: float = 0.0
     reference: tuple[tuple[float, ...], ...] = ()
+    doubt: float = 0.0
+    taught: EncodedRow | None = None
+    choices: Choices | None = None
 
     @property
     def tokens(self) -> int:
@@ -110,6 +117,8 @@ def without_old(examples: Sequence[Example]) -> list[Example]:
 
 
 def _has_tokens(row: Row) -> bool:
+    if isinstance(row, TaughtRow):
+        return False
     if isinstance(row, PairRow):
         return row.chosen_tokens is not None or row.rejected_tokens is not None
     return row.sampled is not None
@@ -125,9 +134,15 @@ def _example(tokenizer: Any, row: Row, digest: str) -> Example:
     match row:
         case TrainingRow():
             return Example((_ended(tokenizer, encoded(row.answer, False, row.sampled)),))
+        case TaughtRow():
+            own = encoded(row.answer, False, None)
+            asked = encode_row(tokenizer, TrainingRow(row.asked, row.answer))
+            ids = (*asked.ids[: asked.prompt], *own.answer)
+            return Example((own,), taught=EncodedRow(ids, asked.prompt))
         case PairRow():
             better = encoded(row.chosen, not row.gold, row.chosen_tokens)
-            return Example((better, encoded(row.rejected, True, row.rejected_tokens)))
+            worse = encoded(row.rejected, True, row.rejected_tokens)
+            return Example((better, worse), doubt=row.doubt)
         case ScoredRow():
             only = encoded(row.answer, True, row.sampled)
             return Example((only,), row.score, row.baseline, row.pull)

@@ -24,6 +24,7 @@ from lmc.files import MAKE_ROOM, is_full
 from lmc.frozen import frozen
 from lmc.models.adapters import Adapter, AdapterStore
 from lmc.models.engine.openmp import wait_without_spinning
+from lmc.models.engine.pretrained import context_of
 from lmc.training.bases import (
     Quantize,
     load_base,
@@ -32,11 +33,12 @@ from lmc.training.bases import (
     split_rest,
 )
 from lmc.training.encoding import Example, encode_rows, without_old
-from lmc.training.losses import SUPERVISED, LossSettings
+from lmc.training.losses import ADDED_UP, SUPERVISED, LossSettings
 from lmc.training.processes import process_count, splits_model, train_shared
-from lmc.training.rows import Row, digest
+from lmc.training.rows import Row, TaughtRow, digest
 from lmc.training.shares import ALONE, Shares
 from lmc.training.steps import costs_for, packed_trainer, with_reference
+from lmc.training.teaching import Teacher, with_choices
 
 Kind = Literal["lora", "rslora", "dora"]
 SMALL_MODEL_PARAMETERS = 50_000_000
@@ -62,7 +64,7 @@ class LoraSettings:
     epochs: int | None = None  # default: 12 for models under 50 million parameters, else 3
     # default: from 5e-3 at a million parameters down to 2e-4 at hundreds of billions
     rate: float | None = None
-    # Losses other than `sft` have defaults of their own: 3 epochs and a fifth of the rate.
+    # Losses other than `sft` and `kl` have defaults of their own: 3 epochs and a fifth of the rate.
     batch_rows: int = 16
     seed: int = 0
     kind: Kind = "lora"
@@ -76,7 +78,7 @@ class TrainingJob:
     `source` is a folder or the name of a hub model. `base` identifies its weights. `start` is an
     adapter to continue from. `dtype` is what matrices are multiplied in; by default it is float32
     on a CPU and bfloat16 on a GPU. `after` is the key of the job whose optimizer goes on, in a live
-    training; its first job has "".
+    training; its first job has "". `teacher` is the model whose probabilities the loss `kl` learns.
     """
 
     source: str
@@ -87,6 +89,17 @@ class TrainingJob:
     dtype: str | None = None
     loss: LossSettings = SUPERVISED
     after: str | None = None
+    teacher: Teacher | None = None
+
+    @property
+    def teaches_nothing(self) -> bool:
+        """Whether the teacher is the model itself, and sees what it sees."""
+        start = self.start.id if self.start else None
+        return (
+            self.teacher is not None
+            and self.teacher.key == (self.base, start)
+            and all(isinstance(row, TaughtRow) and row.asked == row.messages for row in self.rows)
+        )
 
     @property
     def key(self) -> str:
@@ -100,6 +113,8 @@ class TrainingJob:
             parts.append(asdict(self.loss))
         if self.after is not None:
             parts.append(["after", self.after])
+        if self.teacher is not None:
+            parts.append(["teacher", *self.teacher.key])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -172,7 +187,7 @@ def _require_packages(job: TrainingJob) -> None:
 def _trained(job: TrainingJob, place: Path, report: Report, stop: Stop) -> Path:
     """The folder of the adapter, trained by one process or by several on this machine."""
     if splits_model():
-        require_splittable(job.settings.kind, job.start)
+        require_splittable(job.settings.kind, job.start, taught=job.teacher is not None)
     if (count := process_count()) == 1:
         return train_share(job, place, report, stop)
     train_shared(job, place, count, lambda now: report(TrainingProgress(**now)), stop)
@@ -198,13 +213,16 @@ def train_share(
     model = load_base(job.source, settings.quantize, shares)
     torch.manual_seed(settings.seed)  # of the adapter, however the model was loaded
     size = model.num_parameters()
-    small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name == "sft"
+    small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name in ADDED_UP
     epochs = settings.epochs or (12 if small and supervised else 3)
     rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
-    context = int(getattr(model.config, "max_position_embeddings", None) or 4096)
+    context = context_of(model.config)
+    pad = tokenizer.pad_token_id or 0
     data: Sequence[Example] = encode_rows(tokenizer, job.rows, context)
     if settings.quantize is not None:
         data = without_old(data)
+    if job.teacher is not None:
+        data = with_choices(job.teacher, model, job.base, data, pad)
     steps = epochs * -(-len(data) // settings.batch_rows)
     arguments = TrainingArguments(
         output_dir=str(place),
@@ -226,7 +244,6 @@ def train_share(
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-    pad = tokenizer.pad_token_id or 0
     costs = costs_for(model, [row for example in data for row in example.rows], pad)
     learner = _with_lora(model, job)
     split_rest(model, learner, shares)

@@ -30,10 +30,24 @@ class TrainingRow:
 
 
 @frozen
+class TaughtRow:
+    """A prompt, an answer, and the prompt `asked` under which a teacher sees the same answer.
+
+    What is learnt is what the teacher would choose for each token of the answer.
+    """
+
+    messages: tuple[Message, ...]
+    answer: str
+    asked: tuple[Message, ...]
+    weight: float = 1.0
+
+
+@frozen
 class PairRow:
     """A prompt with an answer that is better than another one.
 
-    Both are text as it was sampled. The better one of a `gold` pair is not: it is a label.
+    Both are text as it was sampled. The better one of a `gold` pair is not: it is a label. `doubt`
+    is how likely it is that the worse one is the better one.
     """
 
     messages: tuple[Message, ...]
@@ -41,6 +55,7 @@ class PairRow:
     rejected: str
     weight: float = 1.0
     gold: bool = False
+    doubt: float = 0.0
     chosen_tokens: SampledTokens | None = None
     rejected_tokens: SampledTokens | None = None
 
@@ -63,7 +78,7 @@ class ScoredRow:
     sampled: SampledTokens | None = None
 
 
-Row = TrainingRow | PairRow | ScoredRow
+Row = TrainingRow | TaughtRow | PairRow | ScoredRow
 
 
 def digest(rows: Iterable[Row]) -> str:
@@ -87,7 +102,7 @@ def chat_line(row: Row) -> dict[str, Any]:
         return {"role": "assistant", "content": text}
 
     match row:
-        case TrainingRow():
+        case TrainingRow() | TaughtRow():
             return {"messages": [*prompt, said(row.answer)]}
         case PairRow():
             return {

@@ -6,11 +6,20 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lmc.training.encoding import EncodedRow, Example
-from lmc.training.losses import SUPERVISED, LossSettings, StepBatch, step_loss
+from lmc.training.losses import (
+    ADDED_UP,
+    SUPERVISED,
+    LossSettings,
+    StepBatch,
+    divergences,
+    joined_choices,
+    step_loss,
+)
 from lmc.training.packing import IGNORED, Costs, Pack, plan_packs, shared_tokens
 from lmc.training.shares import ALONE, Shares
 
@@ -28,13 +37,24 @@ def answer_logps(
 
     The tokens are in the order of the pack's rows.
     """
+    return -_surprise(answer_logits(model, inputs), inputs), _weights(inputs)
+
+
+def answer_logits(model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The logits that predict the answer tokens of a pack, (N, V), in the order of its rows."""
+    return _logits(model, inputs)[inputs["labels"] != IGNORED].float()
+
+
+def _surprise(logits: torch.Tensor, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     import torch
 
     labels = inputs["labels"]
-    counted = labels != IGNORED  # (B, K)
-    logits = _logits(model, inputs)[counted].float()  # (N, V)
-    losses = torch.nn.functional.cross_entropy(logits, labels[counted], reduction="none")
-    return -losses, inputs["weight"][counted]
+    said = labels[labels != IGNORED]
+    return torch.nn.functional.cross_entropy(logits, said, reduction="none")
+
+
+def _weights(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return inputs["weight"][inputs["labels"] != IGNORED]
 
 
 def _logits(model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -98,8 +118,7 @@ def _longest_pair(rows: Sequence[EncodedRow]) -> Pack | None:
 
 def _answers(model: Any, pack: Pack, pad: int) -> torch.Tensor:
     """The logits of all answer tokens of a pack, (N, V)."""
-    inputs = _on_device(model, pack.tensors(pad))
-    return _logits(model, inputs)[inputs["labels"] != IGNORED]
+    return answer_logits(model, on_device(model, pack.tensors(pad)))
 
 
 def with_reference(
@@ -125,7 +144,7 @@ def reference_logps(
     model.eval()
     with torch.no_grad():
         for pack in plan_packs(rows, costs):
-            logps, _ = answer_logps(model, _on_device(model, pack.tensors(pad)))
+            logps, _ = answer_logps(model, on_device(model, pack.tensors(pad)))
             for row, own in zip(pack.rows, logps.split([len(r.answer) for r in pack.rows])):
                 known[id(row)] = tuple(own.tolist())
     model.train(training)
@@ -162,6 +181,7 @@ def step_batch(
         baseline=tensor([e.baseline for _, e in owner]),
         pull=tensor([e.pull for _, e in owner]),
         pairs=torch.tensor(pairs, dtype=torch.long, device=logps.device).reshape(-1, 2),
+        doubt=tensor([e.doubt for e in examples if len(e.rows) == 2]),
     )
 
 
@@ -178,7 +198,7 @@ def step_gradients(
 ) -> torch.Tensor:
     """Add the gradients of a step to a model's trained weights. Returns the loss.
 
-    `sft` is the mean over the step's answer tokens, each with the weight of its row. The other
+    `sft` and `kl` are means over the step's answer tokens, each with the weight of its row. Other
     losses join rows. Where these do not fit in one pack, all are read twice: first the loss is
     found with its gradient by log-probability, and then that is carried on pack by pack.
     Gradients are those of the whole step. Dropout is drawn once for what rows share. `computing`
@@ -189,34 +209,59 @@ def step_gradients(
     planned = [plan_packs(part, costs) if part else () for part in shares.parts(rows)]
     packs = [pack for part in planned for pack in part]
     own = {id(pack) for pack in planned[shares.rank]}
-    tensors = [_on_device(model, pack.tensors(pad)) if id(pack) in own else None for pack in packs]
+    tensors = [on_device(model, pack.tensors(pad)) if id(pack) in own else None for pack in packs]
     missing = max(map(len, planned)) - len(own) if shares.split else 0
-    spare = [_on_device(model, _weightless(packs, pad)) for _ in range(missing)]
+    spare = [on_device(model, _weightless(packs, pad)) for _ in range(missing)]
 
-    def logps_of(pack: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def logps_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         with computing():
-            return answer_logps(model, pack)
+            return answer_logps(model, inputs)[0]
 
-    if loss.name == "sft":
+    if loss.name in ADDED_UP:
+        losses_of = partial(_token_losses, loss, model, examples)
         total = sum(row.weight * len(row.answer) for row in rows)
-        mine = [t for t in tensors if t is not None]
-        step = _imitated([*mine, *spare], logps_of, backward, total)
+        own_packs = [(pack, inputs) for pack, inputs in zip(packs, tensors) if inputs is not None]
+        step = _added_up(own_packs, losses_of, computing, backward, total)
+        for inputs in spare:
+            backward(logps_of(inputs).sum() * 0)
         step = shares.add(step.to(model.device))
     else:
-        of_pack = lambda pack: logps_of(pack)[0]  # noqa: E731
         device = model.device
-        step = _joined(loss, examples, packs, tensors, spare, of_pack, backward, shares, device)
+        step = _joined(loss, examples, packs, tensors, spare, logps_of, backward, shares, device)
     shares.add_gradients(model.parameters())
     return step
 
 
-def _imitated(tensors: Sequence[Any], logps_of: Any, backward: Any, total: float) -> torch.Tensor:
+def _token_losses(
+    loss: LossSettings,
+    model: Any,
+    examples: Sequence[Example],
+    pack: Pack,
+    inputs: Mapping[str, torch.Tensor],
+) -> torch.Tensor:
+    """The loss of each answer token of a pack (N,), of a loss that adds them up."""
+    logits = answer_logits(model, inputs)
+    if loss.name == "sft":
+        return _surprise(logits, inputs)
+    known = {id(e.rows[0]): e.choices for e in examples}
+    losses = divergences(logits, joined_choices([known[id(row)] for row in pack.rows]), loss.jsd)
+    return losses + loss.sft * _surprise(logits, inputs) if loss.sft else losses
+
+
+def _added_up(
+    packs: Sequence[tuple[Pack, Mapping[str, torch.Tensor]]],
+    losses_of: Callable[[Pack, Mapping[str, torch.Tensor]], torch.Tensor],
+    computing: Callable[[], AbstractContextManager[Any]],
+    backward: Callable[[torch.Tensor], object],
+    total: float,
+) -> torch.Tensor:
     import torch
 
     step = torch.zeros(())
-    for pack in tensors:
-        logps, weight = logps_of(pack)
-        own = -(logps * weight).sum() / max(total, 1e-6)
+    for pack, inputs in packs:
+        with computing():
+            losses = losses_of(pack, inputs)
+        own = (losses * _weights(inputs)).sum() / max(total, 1e-6)
         backward(own)
         step = step.to(own.device) + own.detach()
     return step
@@ -301,5 +346,6 @@ def packed_trainer(
     return PackedTrainer
 
 
-def _on_device(model: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def on_device(model: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inputs where the model is."""
     return {name: value.to(model.device) for name, value in inputs.items()}

@@ -23,6 +23,7 @@ from lmc.runtime.stores import FilledStores, Stores
 from lmc.stores.brought import snapshots_of
 
 if TYPE_CHECKING:
+    from lmc.check.program import Step
     from lmc.measure.rows import Row
     from lmc.program.program import Program
 
@@ -134,11 +135,20 @@ class Runner:
             found += judge.preflight(job.task.metric.name)
         for step in job.steps:
             require_rows(job, step)
-            if check := BY_NAME[step.name].check:
-                check(self.open_executor(job.program.parameters), job.target, step.kwargs)
+            self._check(step)
         yield from dict.fromkeys(warning.message for warning in found)
         if judged_by_model:
             yield from self._own_judge()
+
+    def _check(self, step: Step) -> None:
+        """Let an optimizer refuse a program or a teacher that it cannot use. Raises: LmcError."""
+        optimizer, start, target = BY_NAME[step.name], self.job.program.parameters, self.job.target
+        own = self.open_executor(start)
+        if optimizer.check:
+            optimizer.check(own, target, step.kwargs)
+        if optimizer.check_teacher and (teacher := step.kwargs.get("teacher")):
+            asked = self.open_executor(start, Mode(teacher))
+            optimizer.check_teacher(own, asked, target, step.kwargs)
 
     async def close(self) -> None:
         """Close all models, including those of teachers."""

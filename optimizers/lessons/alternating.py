@@ -8,6 +8,7 @@ from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.acquiring import shuffled
 from lmc.optimizers.lessons.recipe import Recipe, Way, rows_of, sample_round
+from lmc.optimizers.lessons.replay import Past
 from lmc.optimizers.lessons.watching import RUNS_SHARE, Gathered
 from lmc.optimizers.lessons.weights import (
     Group,
@@ -36,7 +37,13 @@ def require_live(executor: Executor, target: str) -> None:
 
 
 async def step_by_step(
-    recipe: Recipe, update: Update, way: Way, leader: Parameters, context: Context, number: int
+    recipe: Recipe,
+    update: Update,
+    way: Way,
+    leader: Parameters,
+    context: Context,
+    number: int,
+    past: Past,
 ) -> Gathered:
     """One round over the rows, in which every few rows are sampled and then make a step.
 
@@ -52,7 +59,7 @@ async def step_by_step(
     means: list[float] = []
     for first in range(0, len(rows), size := recipe.step_rows or len(rows)):
         some = rows[first : first + size]
-        turn = await sample_round(recipe, now, context, number, update, some)
+        turn = past.recalled(await sample_round(recipe, now, context, number, update, some))
         learnt = await way(turn)
         made = await train_all(now, context, learnt, update)
         trained.update((group.name, (group, id)) for group, id in made)

@@ -5,7 +5,7 @@ Prompts and answers are those of the traces, as they were sent and sampled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain, combinations
 from statistics import fmean, pstdev
 
@@ -16,7 +16,7 @@ from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import gold_outputs, input_names
 from lmc.optimizers.lessons.judges import JudgeBias, against_labels, bias_of
-from lmc.optimizers.lessons.recipe import PAIRED, Round
+from lmc.optimizers.lessons.recipe import IMITATING, PAIRED, Round
 from lmc.optimizers.lessons.rounds import at_most, lessons_of
 from lmc.optimizers.lessons.weights import Lessons, both, module_calls
 from lmc.runtime.traces import CallTrace
@@ -34,8 +34,9 @@ _JUDGED = 4  # different results of a row that a judge compares with each other
 async def by_metric(turn: Round) -> Lessons:
     """Answers that the metric accepts, against others to the same prompt, or all by score."""
     recipe, among = turn.recipe, turn.context.alternatives()
-    if recipe.loss == "sft":
-        kept = at_most(selectors.threshold(turn.runs, recipe.threshold), recipe.keep, diverse=False)
+    if recipe.loss in IMITATING:
+        right = selectors.threshold([*turn.runs, *turn.taught], recipe.threshold)
+        kept = at_most(right, recipe.keep, diverse=False)
         return lessons_of(turn.context, kept, at_least=recipe.threshold)
     if recipe.loss in PAIRED:
         pairs = selectors.right_wrong_pairs(turn.runs, recipe.threshold, among)
@@ -55,7 +56,8 @@ async def by_votes(turn: Round) -> Lessons:
 
 async def by_result(turn: Round) -> Lessons:
     """The calls that led to what each run ended with, such as what a debate agreed on."""
-    kept = at_most([run for run in turn.runs if not run.failed], turn.recipe.keep, diverse=False)
+    ended = [run for run in (*turn.runs, *turn.taught) if not run.failed]
+    kept = at_most(ended, turn.recipe.keep, diverse=False)
     return lessons_of(turn.context, kept)
 
 
@@ -110,31 +112,38 @@ def scored(turn: Round) -> Lessons:
     """The answers that led to results, with what they are worth; of policy gradients, advantages.
 
     Answers of a module are compared with those of the same module in the other runs of the row.
-    Where one module was varied, the others answered alike and teach nothing.
+    Where one module was varied, the others answered alike and teach nothing. Earlier runs of the
+    row are compared with those of now, and learnt where they were better than these are on average.
     """
     recipe, among = turn.recipe, turn.context.alternatives()
     found: list[tuple[CallTrace, Row]] = []
-    for group in selectors.by_row(run for run in turn.runs if run.score is not None).values():
+    earlier = selectors.by_row(turn.earlier)
+    for row, now in selectors.by_row(r for r in turn.runs if r.score is not None).items():
+        group = [*now, *earlier.get(row, ())]
         calls = [(run, call) for run in group for call in led_calls(run, among, right=False)]
         for module in dict.fromkeys(call.module for _, call in calls):
             if recipe.vary not in (None, module):
                 continue
             own = [(run, call) for run, call in calls if call.module == module]
-            found += _compared(own, recipe.loss, scaled=recipe.scaled)
+            found += _compared(own, {id(run) for run in now}, recipe.loss, scaled=recipe.scaled)
     return grouped(found)
 
 
 def _compared(
-    calls: Sequence[tuple[Run, CallTrace]], loss: LossName, *, scaled: bool
+    calls: Sequence[tuple[Run, CallTrace]], now: Container[int], loss: LossName, *, scaled: bool
 ) -> list[tuple[CallTrace, Row]]:
-    """The calls of one module in the runs of a row, against the mean of the runs."""
+    """The calls of one module in the runs of a row, against the mean of the runs of `now`."""
     worth = {id(run): run.worth(call.module) or 0.0 for run, call in calls}
-    mean, spread = fmean(worth.values()), pstdev(worth.values())
-    if spread == 0:
+    own = [value for run, value in worth.items() if run in now]
+    spread = pstdev(worth.values())
+    if not own or spread == 0:
         return []  # nothing tells these answers apart
+    mean = fmean(own)
     found: list[tuple[CallTrace, Row]] = []
     for run, call in calls:
         value = worth[id(run)]
+        if id(run) not in now and value <= mean:
+            continue  # what was good before is not better than what is usual now
         if loss == "pg":
             row = scored_row(call, (value - mean) / (spread if scaled else 1.0), 0.0)
         else:

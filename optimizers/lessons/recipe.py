@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.rows import Row
 from lmc.optimizers.base import Context, MadeRow
@@ -38,12 +37,13 @@ Select = Literal[
     "spliced",
     "values",
 ]
+IMITATING: tuple[LossName, ...] = ("sft", "kl")
 PAIRED: tuple[LossName, ...] = ("dpo", "ipo", "simpo")
 SCORED: tuple[LossName, ...] = ("kto", "sppo", "nft", "pg")
 # The losses that can learn from what a way selects, where these are not all.
 TEACHES: Mapping[Select, tuple[LossName, ...]] = {
     "votes": ("sft", *PAIRED),
-    "result": ("sft",),
+    "result": IMITATING,
     "gold": PAIRED,
     "refine": ("sft", *PAIRED),
     "judge": (*PAIRED, *SCORED),
@@ -83,10 +83,17 @@ class Recipe:
     apart: bool
     beta: float
     sft: float
+    smoothing: float
+    consistency: bool
+    optimism: float
     kl: float
     average: Average
     clip: float
     clip_high: float | None
+    replay: int
+    teacher: str | None
+    own: float
+    jsd: float
     rank: int
     epochs: int | None
     rate: float | None
@@ -105,49 +112,25 @@ class Recipe:
         given = dict(options)
         return cls(source=given.pop("from"), **given)
 
-    def require_agreement(self) -> None:
-        """Refuse a loss that cannot learn from what is selected. Raises: LmcError[bad-option]."""
-        able = TEACHES.get(self.select)
-        if able is not None and self.loss not in able:
-            message = (
-                f"`select={self.select}` gives nothing that the loss `{self.loss}` learns from"
-            )
-            raise LmcError.of("bad-option", message, help=f"its losses are {', '.join(able)}")
-        if self.propose and self.rows is None:
-            message = "`propose` rewards what makes rows, and there is no `rows`"
-            raise LmcError.of("bad-option", message, help="name a dataset that a program makes")
-
-        if self.even is not None and self.loss not in PAIRED:
-            message = f"`even` is about pairs, and the loss `{self.loss}` learns from none"
-            raise LmcError.of("bad-option", message, help=f"such losses are {', '.join(PAIRED)}")
-        if self.step_rows is not None and (self.loss == "sft" or self.select == "turns"):
-            message = "`step_rows` trains the current weights step by step, which this does not"
-            help = "leave out `step_rows`, or take another loss, such as pg"
-            raise LmcError.of("bad-option", message, help=help)
-        if self.kind == "dora" and (self.momentum or self.step_rows is not None):
-            name = "momentum" if self.momentum else "step_rows"
-            message = f"`{name}` and adapters of the kind dora do not go together"
-            raise LmcError.of("bad-option", message, help='take `kind="lora"` or `kind="rslora"`')
-        if self.step_rows is not None and self.quantize is not None:
-            message = (
-                "`step_rows` trains the engine's own copy of the model, which is not in 4 bits"
-            )
-            raise LmcError.of("bad-option", message, help="leave out `step_rows` or `quantize`")
-        if self.step_rows is not None and (self.momentum or self.propose):
-            name = "momentum" if self.momentum else "propose"
-            message = f"`step_rows` and `{name}` do not go together"
-            raise LmcError.of("bad-option", message, help="leave out one of them")
-
     def sampling(self) -> RoundSampling:
         """How runs are sampled. Rows from elsewhere need no labels where none are used."""
         elsewhere = self.rows is not None or self.source is not None
         unscored = elsewhere and self.reward is None and self.select in _WITHOUT_LABELS
         metric = UNSCORED if unscored else self.reward
-        return RoundSampling(self.samples, self.temperature, self.vary, self.source, metric)
+        count = round(self.samples * self.own)
+        return RoundSampling(count, self.temperature, self.vary, self.source, metric)
+
+    def teacher_sampling(self) -> RoundSampling:
+        """How a teacher makes the samples that are not the program's own."""
+        own = self.sampling()
+        return replace(own, samples=self.samples - own.samples, model=self.teacher)
 
     def update(self, *also: str) -> Update:
         """How to train. `also` are other graphs whose modules are trained."""
-        names = ("beta", "sft", "kl", "average", "clip", "clip_high")
+        names = (
+            *("beta", "sft", "kl", "average", "clip", "clip_high"),
+            *("smoothing", "optimism", "jsd"),
+        )
         settings = LoraSettings(
             self.rank,
             epochs=self.epochs,
@@ -173,7 +156,8 @@ class Recipe:
 class Round:
     """One round: who sampled, and the runs to learn from. `made` are the rows, if they were made.
 
-    `context` is that of the graph that ran, which may not be the graph that is improved.
+    `context` is that of the graph that ran, which may not be the graph that is improved. `taught`
+    are the runs of a teacher, and `earlier` those of rounds before that may be learnt from again.
     """
 
     recipe: Recipe
@@ -182,6 +166,8 @@ class Round:
     context: Context
     runs: Sequence[Run]
     made: Sequence[MadeRow] = ()
+    taught: Sequence[Run] = ()
+    earlier: Sequence[Run] = ()
 
 
 Way = Callable[[Round], Awaitable[Lessons]]
@@ -213,5 +199,9 @@ async def sample_round(
     if given is None:
         rows, made = await rows_of(recipe, sampler, context, number)
     runs = await sample_runs(sampler, context, recipe.sampling(), rows)
+    taught: Sequence[Run] = ()
+    if update.teaching is not None:
+        asked = update.teaching.parameters
+        taught = await sample_runs(asked, context, recipe.teacher_sampling(), rows)
     scene = context if recipe.source is None else replace(context, target=recipe.source)
-    return Round(recipe, number, sampler, scene, runs, made)
+    return Round(recipe, number, sampler, scene, runs, made, taught)

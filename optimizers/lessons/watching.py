@@ -53,11 +53,13 @@ class RoundSampling:
     vary: str | None = None
     target: str | None = None
     metric: str | None = None
+    model: str | None = None
 
     def modes(self) -> list[Mode]:
         """The modes of the runs on a row."""
         return [
             Mode(
+                self.model,
                 training=True,
                 sample=i,
                 temperature=self.temperature,
@@ -78,6 +80,8 @@ async def sample_runs(
     """Several runs on every train row, or on given ones; on fewer if the budget is small."""
     rows = shuffled(context, "samples") if given is None else list(given)
     runs: list[Run] = []
+    if not sampling.samples:
+        return runs
     rows = rows[: int(min(len(rows), context.trials.runs_left() * RUNS_SHARE / sampling.samples))]
     for first in range(0, len(rows), _BATCH_ROWS):
         batch = rows[first : first + _BATCH_ROWS]

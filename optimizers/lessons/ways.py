@@ -12,6 +12,7 @@ from lmc.ir.provenance import reached_modules
 from lmc.measure.comparisons import COMPARISONS
 from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.racing import Candidate, best_of
+from lmc.optimizers.lessons.agreement import require_agreement
 from lmc.optimizers.lessons.alternating import require_live, step_by_step
 from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.comparing import (
@@ -24,12 +25,15 @@ from lmc.optimizers.lessons.comparing import (
     by_splices,
     by_votes,
 )
+from lmc.optimizers.lessons.consistency import softened
 from lmc.optimizers.lessons.critics import by_verdicts, measured_on
 from lmc.optimizers.lessons.health import health
 from lmc.optimizers.lessons.proposing import proposals
 from lmc.optimizers.lessons.recipe import Recipe, Select, Way, sample_round
+from lmc.optimizers.lessons.replay import Past
 from lmc.optimizers.lessons.rewriting import by_errors, by_principles
 from lmc.optimizers.lessons.rounds import improve_in_rounds
+from lmc.optimizers.lessons.teaching import require_teacher, teaching
 from lmc.optimizers.lessons.turns import by_turns
 from lmc.optimizers.lessons.valuing import by_values
 from lmc.optimizers.lessons.watching import Gathered
@@ -43,6 +47,7 @@ from lmc.optimizers.lessons.weights import (
 )
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.training.processes import SPLIT, splits_model
 
 if TYPE_CHECKING:
     from lmc.runtime.executor import Executor
@@ -73,11 +78,17 @@ async def learn(start: Parameters, context: Context, options: Mapping[str, Any])
     recipe = Recipe.of(SIGNATURES["train"].complete(options))
     made = context.made.target(recipe.rows) if context.made and recipe.rows else None
     update = recipe.update(*([made] if made else []))
+    if recipe.loss == "kl":
+        taught = teaching(context, start, recipe.teacher, context.target, *update.also)
+        update = replace(update, teaching=taught)
+
+    past = Past(start)
 
     async def gather(leader: Parameters, turn: Context, number: int) -> Gathered:
         if recipe.step_rows is not None:
-            return await step_by_step(recipe, update, WAYS[recipe.select], leader, turn, number)
-        gathered = await _gather(recipe, update, leader, turn, number)
+            way = WAYS[recipe.select]
+            return await step_by_step(recipe, update, way, leader, turn, number, past)
+        gathered = await _gather(recipe, update, leader, turn, number, past)
         if recipe.select == "verdicts":
             return await _with_critics(gathered, recipe, update, leader, turn)
         return gathered
@@ -91,15 +102,18 @@ async def learn(start: Parameters, context: Context, options: Mapping[str, Any])
 
 
 async def _gather(
-    recipe: Recipe, update: Update, leader: Parameters, context: Context, number: int
+    recipe: Recipe, update: Update, leader: Parameters, context: Context, number: int, past: Past
 ) -> Gathered:
-    turn = await sample_round(recipe, leader, context, number, update)
+    turn = past.recalled(await sample_round(recipe, leader, context, number, update))
     lessons = await WAYS[recipe.select](turn)
     if recipe.propose:
         lessons = both(lessons, proposals(turn))
+    if recipe.consistency:
+        lessons = await softened(lessons, context, past.start, leader, update)
     found = ", ".join(f"{name} {len(rows)}" for name, rows in lessons.items())
-    context.tell(f"learning from {found or 'nothing'}; {health(turn.runs, recipe.threshold)}")
-    compared = recipe.select not in _OTHERWISE
+    runs = [*turn.runs, *turn.taught]
+    context.tell(f"learning from {found or 'nothing'}; {health(runs, recipe.threshold)}")
+    compared = recipe.select not in _OTHERWISE and recipe.loss != "kl"
     return Gathered(lessons, turn.runs, recipe.sampling(), compared=compared)
 
 
@@ -127,7 +141,7 @@ async def _in_phases(
     try:
         for number in range(recipe.rounds):
             turn = replace(context, seed=context.seed + 1000 * number)
-            gathered = await _gather(recipe, update, leader, turn, number)
+            gathered = await _gather(recipe, update, leader, turn, number, Past(start))
             trained = await train_all(leader, turn, gathered.lessons, update)
             if not trained:
                 break
@@ -145,7 +159,10 @@ def require_teachable(executor: Executor, target: str, options: Mapping[str, Any
     """
     complete = SIGNATURES["train"].complete(options)
     recipe, program = Recipe.of(complete), executor.program
-    recipe.require_agreement()
+    require_agreement(recipe)
+    if recipe.consistency and splits_model():
+        message = f"`consistency` reads a whole model in one process, and {SPLIT} splits it"
+        raise LmcError.of("cannot-train", message, help="leave out one of them")
     if recipe.step_rows is not None:
         require_live(executor, target)
     reached = reached_modules(program, executor.graph(recipe.source or target).name)
@@ -164,3 +181,14 @@ def require_teachable(executor: Executor, target: str, options: Mapping[str, Any
     if recipe.select == "verdicts" and "critique" not in roles:
         message = f"`{recipe.source or target}` has no critique to train"
         raise LmcError.of("bad-option", message)
+
+
+def require_taught(
+    executor: Executor, teacher: Executor, target: str, options: Mapping[str, Any]
+) -> None:
+    """Refuse a teacher that cannot teach the modules of these options of `train`.
+
+    Raises: LmcError[cannot-train].
+    """
+    recipe = Recipe.of(SIGNATURES["train"].complete(options))
+    require_teacher(executor, teacher, recipe.source or target, options)

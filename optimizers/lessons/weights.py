@@ -37,7 +37,8 @@ from lmc.training.lora import (
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.mixing import mix
 from lmc.training.processes import splits_model
-from lmc.training.rows import Row, ScoredRow, TrainingRow
+from lmc.training.rows import Row, ScoredRow, TaughtRow, TrainingRow
+from lmc.training.teaching import Teacher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,11 +97,42 @@ class LiveSteps:
 
 
 @frozen
+class Teaching:
+    """Whose probabilities are learnt: a model or artifact, and its calls by module.
+
+    `parameters` are those of the program that it runs with, if it is a model.
+    """
+
+    name: str | None
+    parameters: Parameters
+    calls: Mapping[str, ModuleCall]
+
+    def of(self, group: Group, store: AdapterStore) -> Teacher:
+        """The weights that teach the modules of a group. Raises: LmcError[cannot-train]."""
+        found: dict[tuple[str, str | None], Teacher] = {}
+        for call in (self.calls[name] for name in group.modules if name in self.calls):
+            if call.gates:
+                name = call.slots.module
+                message = f"the teacher's `{name}` chooses among adapters, and one can teach"
+                raise LmcError.of("cannot-train", message)
+            id, backend = call.request.adapter, call.bound.backend
+            adapter = store.find(id) if id and is_adapter_id(id) else None
+            one = Teacher(backend.source, backend.endpoint, adapter)  # type: ignore[attr-defined]
+            found[one.key] = one
+        if len(found) > 1:
+            names = ", ".join(group.modules)
+            message = f"{names} share an adapter, and different weights teach them"
+            help = "give them adapters of their own"
+            raise LmcError.of("cannot-train", message, help=help)
+        return next(iter(found.values()))
+
+
+@frozen
 class Update:
     """How to train weights: the settings of the training, and what stays in the prompts.
 
     Without `demos`, trained modules no longer show demonstrations, in training and in use. Their
-    content is then in the weights.
+    content is then in the weights. With `teaching`, the answers' probabilities are learnt.
     """
 
     settings: LoraSettings
@@ -112,6 +144,7 @@ class Update:
     apart: bool = False  # modules that share an adapter get their own
     momentum: float = 0.0  # how far to go on in the direction from the current adapter
     live: LiveSteps | None = None  # train in the engine, where the optimizer goes on
+    teaching: Teaching | None = None
 
     @classmethod
     def of(
@@ -198,24 +231,32 @@ def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
     yield from enter(executor.program.graphs[target])
 
 
-def training_rows(call: ModuleCall, lessons: Lessons) -> list[Row]:
+def training_rows(
+    call: ModuleCall, lessons: Lessons, teacher: ModuleCall | None = None
+) -> list[Row]:
     """The prompt and what is learnt of its answers, for each lesson of a module.
 
     Lessons that lack an output are left out, such as a bare label for a module that reasons first.
+    A `teacher` sees the same answers under its own prompts.
     """
     rows: list[Row] = []
     names = [field.name for field in call.spec.outputs]
+    inputs = [*call.spec.inputs, *(teacher.spec.inputs if teacher else ())]
     for lesson in lessons.get(call.slots.module, ()):
         if not isinstance(lesson, Lesson):
             rows.append(lesson)
             continue
         demo = lesson.demo
         known = all(name in demo.outputs for name in names)
-        if known and all(field.name in demo.inputs for field in call.spec.inputs):
+        if known and all(field.name in demo.inputs for field in inputs):
             messages = tuple(call.prompt(demo.inputs))
             spec = call.spec
             answer = call.layout.answer_text(spec.seen, spec.seen_outputs(demo.outputs))
-            rows.append(TrainingRow(messages, answer, lesson.weight))
+            if teacher is None:
+                rows.append(TrainingRow(messages, answer, lesson.weight))
+            else:
+                asked = tuple(teacher.prompt(demo.inputs))
+                rows.append(TaughtRow(messages, answer, asked, lesson.weight))
     return rows
 
 
@@ -291,11 +332,19 @@ def without_demos(parameters: Parameters, modules: Sequence[str] | None = None) 
     return replace(parameters, modules=changed)
 
 
+def _rows_of(call: ModuleCall, lessons: Lessons, teaching: Teaching | None) -> list[Row]:
+    if teaching is None:
+        return training_rows(call, lessons)
+    teacher = teaching.calls.get(call.slots.module)
+    return training_rows(call, lessons, teacher) if teacher else []
+
+
 async def train_group(
     group: Group, context: Context, lessons: Lessons, update: Update
 ) -> str | None:
     """Train an adapter for a group and return its id, or None if there are too few lessons."""
-    rows = [row for call in group.calls for row in training_rows(call, lessons)]
+    teaching, store = update.teaching, adapter_store()
+    rows = [row for call in group.calls for row in _rows_of(call, lessons, teaching)]
     live = update.live
     if live is not None and not rows:
         return None
@@ -304,17 +353,20 @@ async def train_group(
         context.tell(text)
         return None
     backend = group.calls[0].bound.backend
-    store = adapter_store()
     job = TrainingJob(
         source=backend.source,  # type: ignore[attr-defined]
         base=backend.endpoint,
         rows=tuple(rows),
         settings=replace(update.settings, seed=context.seed),
-        start=_adapter_of(group, store) if update.resume else None,
+        start=adapter_of(group, store) if update.resume else None,
         dtype=getattr(backend, "dtype", None),
         loss=update.loss,
         after=None if live is None else live.last.get(group.name, ""),
+        teacher=teaching.of(group, store) if teaching else None,
     )
+    if job.teaches_nothing:
+        context.tell(f"{group.name}: its teacher is itself, with the same prompts")
+        return None
 
     def tell(now: TrainingProgress) -> None:
         context.report(
@@ -368,7 +420,7 @@ async def divergence(
         for executor in map(context.open_executor, (start, now))
     )
     for name, group in after.items():
-        one, other = (_adapter_of(g, store) if g else None for g in (before.get(name), group))
+        one, other = (adapter_of(g, store) if g else None for g in (before.get(name), group))
         backend = group.calls[0].bound.backend
         source = getattr(backend, "source", None)
         answers = tuple(
@@ -384,7 +436,8 @@ async def divergence(
     return max(found, default=None)
 
 
-def _adapter_of(group: Group, store: AdapterStore) -> Adapter | None:
+def adapter_of(group: Group, store: AdapterStore) -> Adapter | None:
+    """The adapter that the modules of a group use, if they use one that is stored here."""
     id = group.calls[0].request.adapter
     return store.find(id) if id and is_adapter_id(id) else None
 

@@ -55,7 +55,7 @@ dataset seeds: Seed { source: "seeds.jsonl" }
 dataset made: Row { from: invent(word), over: seeds, n: 4 }
 '''
 )
-STEPS = {"self_play": 'self_play(rows="made")'}
+STEPS = {"self_play": 'self_play(rows="made")', "gkd": 'gkd(teacher="lmc/tiny")'}
 TAUGHT = {"critic": REFINES, "self_play": PROPOSES}
 PROMPTERS = sorted(set(BY_NAME) - TRAINERS - {"route_adapters"})
 

@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from lmc.models.adapters import AdapterStore
+from lmc.training.drift import agreement
 from lmc.training.encoding import EncodedRow, Example, encode_rows
 from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
 from lmc.training.losses import LossSettings, StepBatch, step_loss
@@ -45,6 +46,7 @@ def batch(seed: int = 0, *, paired: bool = False, **changed: Any) -> StepBatch:
         "baseline": torch.tensor([0.5, 0.5, 0.25, 0.25], dtype=torch.float64),
         "pull": torch.zeros(4, dtype=torch.float64),
         "pairs": torch.tensor([[0, 1], [2, 3]] if paired else [], dtype=torch.long).reshape(-1, 2),
+        "doubt": torch.zeros(2 if paired else 0, dtype=torch.float64),
     }
     given = values | changed
     return StepBatch(**({"old": given["reference"]} | given))
@@ -70,6 +72,46 @@ def test_pairs_have_the_values_of_their_papers() -> None:
     simpo = -(weight * logsigmoid(2.0 * apart - 0.7)).sum()
     settings = LossSettings("simpo", beta=2.0, margin=0.7)
     assert float(step_loss(settings, step)) == pytest.approx(float(simpo))
+
+
+@pytest.mark.parametrize("name", ["dpo", "ipo", "simpo"])
+def test_softened_labels_are_those_of_a_mixture_of_both_pairs(name: Any) -> None:
+    doubt = torch.tensor([0.0, 0.25], dtype=torch.float64)
+    step, settings = batch(paired=True), LossSettings(name, beta=0.4)
+    ones = torch.ones(4, dtype=torch.float64)
+
+    def of(pair: tuple[int, int]) -> float:
+        alone = replace(step, pairs=torch.tensor([pair]), doubt=torch.zeros(1).double())
+        return float(step_loss(settings, alone))
+
+    wrong = [0.1, 0.1 * 0.75 + 0.9 * 0.25]  # of two labels that may be wrong, if one is
+    expected = [(1 - e) * of(p) + e * of(p[::-1]) for p, e in zip([(0, 1), (2, 3)], wrong)]
+    found = step_loss(replace(settings, smoothing=0.1), replace(step, weight=ones, doubt=doubt))
+    assert float(found) == pytest.approx(sum(expected) / 2)
+
+
+def test_smoothed_labels_have_their_best_margin_where_the_chances_are_those_of_the_labels() -> None:
+    """With one label of five wrong, the best margin has the odds of four to one, and not more."""
+    step, settings = batch(paired=True), LossSettings("dpo", beta=1.0, smoothing=0.2)
+    apart = torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float64)  # nats above the reference
+
+    def slope(margin: float) -> float:
+        size = torch.tensor(margin, dtype=torch.float64, requires_grad=True)
+        moved = step.reference + (size * apart / step.tokens)[step.row]
+        (found,) = torch.autograd.grad(step_loss(settings, replace(step, logps=moved)), size)
+        return float(found)
+
+    assert slope(math.log(4)) == pytest.approx(0, abs=1e-12)
+    assert slope(1.0) < 0 < slope(2.0)
+
+
+def test_optimism_asks_for_what_the_reference_found_unlikely() -> None:
+    step = batch(paired=True)
+    gains = [(a - b).sum() for a, b in zip(rows_of(step.logps), rows_of(step.reference))]
+    bonus = [(gains[0] + gains[1]) / 2, (gains[2] + gains[3]) / 2]
+    plain = LossSettings("dpo", beta=0.2)
+    more = step_loss(replace(plain, optimism=0.01), step) - step_loss(plain, step)
+    assert float(more) == pytest.approx(0.01 * 0.2 * float((bonus[0] + 2 * bonus[1]) / 3))
 
 
 def test_an_added_likelihood_is_that_of_the_better_answers() -> None:
@@ -225,6 +267,20 @@ def margin(base: Path, adapter: Path | None) -> float:
     pairs = encode_rows(tokenizer, [PairRow((turn,), "warm", "cold") for turn in ASKED], 512)
     found = reference_logps(model, pairs, Costs(share=False), 0)
     return sum(sum(e.reference[0]) - sum(e.reference[1]) for e in found) / len(found)
+
+
+def test_weights_agree_with_the_labels_that_they_were_trained_on(tmp_path: Path) -> None:
+    base = save_tiny_llama(tmp_path / "base")
+    pairs = [PairRow((turn,), "warm", "cold") for turn in ASKED]
+    against = [PairRow((turn,), "cold", "warm") for turn in ASKED]
+    settings = LoraSettings(rank=4, epochs=20, batch_rows=4, rate=5e-3)
+    job = TrainingJob(str(base), "base", tuple(pairs), settings, loss=LossSettings("dpo"))
+    adapter = train_adapter(job, tmp_path / "jobs", AdapterStore(tmp_path / "store"))
+    source = str(base)
+    assert agreement(source, pairs, None, adapter) == 1
+    assert agreement(source, against, None, adapter) == 0
+    assert agreement(source, [*pairs, *against[:1]], None, adapter) == 0.8
+    assert agreement(source, pairs, adapter, adapter) == 0.5  # nothing was gained
 
 
 def test_sampled_answers_are_learnt_as_they_were_sampled() -> None:

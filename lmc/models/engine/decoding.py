@@ -34,6 +34,7 @@ from lmc.models.engine.chat_tokens import ChatTokens, Ids
 from lmc.models.engine.forward import Forward, PackedForward, PaddedForward
 from lmc.models.engine.lookup import MOST_GUESSED, Lookup, within_grammar
 from lmc.models.engine.lora_switch import LoraSwitch
+from lmc.models.engine.pretrained import context_of
 from lmc.models.engine.sample_rows import BatchRow, Draw
 from lmc.models.engine.shared_prefix import Lane, Prefix, PrefixStore, install
 from lmc.models.engine.worker import Job
@@ -65,7 +66,7 @@ class Engine:
     def __init__(self, model: Any, tokenizer: Any, *, lookup: bool = False) -> None:
         config = model.config
         self.tokenizer = tokenizer
-        self.context = int(getattr(config, "max_position_embeddings", None) or 4096)
+        self.context = context_of(config)
         self.eos_ids = _eos_ids(model, tokenizer)
         self._most_tokens = _most_cached_tokens(model)
         # Caches of other kinds of attention cannot be joined. Then batches run to the end, one

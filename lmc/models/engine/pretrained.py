@@ -19,3 +19,8 @@ def pretrained(kind: Any, source: Any, **options: Any) -> Any:
         options["use_safetensors"] = True
     with _LOADING:
         return kind.from_pretrained(source, **options)
+
+
+def context_of(config: Any) -> int:
+    """How many tokens a model can read, by its configuration."""
+    return int(getattr(config, "max_position_embeddings", None) or 4096)
