@@ -241,13 +241,13 @@ def training_rows(
     """
     rows: list[Row] = []
     names = [field.name for field in call.spec.outputs]
-    inputs = [*call.spec.inputs, *(teacher.spec.inputs if teacher else ())]
     for lesson in lessons.get(call.slots.module, ()):
         if not isinstance(lesson, Lesson):
             rows.append(lesson)
             continue
         demo = lesson.demo
         known = all(name in demo.outputs for name in names)
+        inputs = [*call.spec.inputs, *(teacher.spec.inputs if teacher else ())]
         if known and all(field.name in demo.inputs for field in inputs):
             messages = tuple(call.prompt(demo.inputs))
             spec = call.spec

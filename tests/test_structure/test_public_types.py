@@ -69,7 +69,10 @@ def lines_of_mypy(*files: Path) -> dict[str, list[int]]:
             {
                 int(line)
                 for line in re.findall(
-                    rf"^{re.escape(str(file))}:(\d+): error", done.stdout, re.MULTILINE
+                    # What mypy remembers of equal files may have the folder of an earlier run.
+                    rf"^.*/{re.escape(file.name)}:(\d+): error",
+                    done.stdout,
+                    re.MULTILINE,
                 )
             }
         )
