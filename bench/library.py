@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,9 +25,17 @@ from examples.tiny.rows import problems, tickets, triage
 from lmc.measure.statistics import mean_interval
 from lmc.models.base import Backend
 from lmc.models.registry import TINY, open_backend
+from lmc.programs.tools import failing_tests
 
 LIBRARY = Path(__file__).resolve().parents[1] / "programs"
 TOPICS = ["billing", "delivery", "login", "return"]
+FUNCTIONS = (
+    ("add(a, b)", "the sum of two numbers", ("add(2, 3) == 5", "add(-1, 1) == 0")),
+    ("double(a)", "a number times two", ("double(4) == 8", "double(-3) == -6")),
+    ("larger(a, b)", "the larger of two numbers", ("larger(2, 7) == 7", "larger(3, 1) == 3")),
+    ("backwards(a)", "a text from its end", ("backwards('abc') == 'cba'",)),
+    ("is_even(a)", "whether a number is even", ("is_even(4)", "not is_even(7)")),
+)
 Row = Mapping[str, Any]
 Right = Callable[[Row, Any], float]
 
@@ -58,6 +67,22 @@ def truth_is_right(row: Row, found: Any) -> float:
     return float(bool(said) and said[-1] == str(row["answer"]).lower())
 
 
+def functions(count: int) -> list[Row]:
+    """Python functions to write, with tests."""
+    return [
+        {
+            "task": f"Write a Python function {head} that returns {says}.",
+            "tests": [f"assert {test}" for test in tests],
+        }
+        for head, says, tests in islice(cycle(FUNCTIONS), count)
+    ]
+
+
+def passes(row: Row, found: Any) -> float:
+    """1 where code passes its tests."""
+    return float(not failing_tests(str(found), list(row["tests"])))
+
+
 def tasks(
     count: int, questions: Sequence[Row], is_right: Right
 ) -> Iterator[tuple[Path, Sequence[Row], Right | None]]:
@@ -87,6 +112,7 @@ def tasks(
             [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
             None,
         ),
+        "self_debug": (functions(count), passes),
         "multi_hop": (
             [{"question": f"What did {r['customer']} write?", "passages": facts} for r in letters],
             None,
