@@ -24,10 +24,10 @@ from lmc.optimizers.bootstrap import bootstrap
 from lmc.optimizers.knn import knn
 from lmc.optimizers.lessons.acquiring import Harvest, shuffled
 from lmc.optimizers.lessons.demonstrations import varied
+from lmc.optimizers.lessons.groups import groups
 from lmc.optimizers.lessons.reflecting import RUNS as PROBE_RUNS
 from lmc.optimizers.lessons.reflecting import writes_instructions
 from lmc.optimizers.lessons.watching import RoundSampling, sample_runs
-from lmc.optimizers.lessons.weights import groups
 from lmc.optimizers.lora import lora
 from lmc.optimizers.presets import PRESETS
 from lmc.optimizers.reflect import reflect

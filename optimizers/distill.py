@@ -23,6 +23,7 @@ from lmc.optimizers.candidates.racing import Candidate, race
 from lmc.optimizers.candidates.trials import Mode
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.demonstrations import as_outputs, demo_of
+from lmc.optimizers.lessons.groups import groups
 from lmc.optimizers.lessons.rounds import lessons_of
 from lmc.optimizers.lessons.teaching import require_teacher, teaching
 from lmc.optimizers.lessons.weights import (
@@ -30,7 +31,6 @@ from lmc.optimizers.lessons.weights import (
     Lessons,
     Update,
     both,
-    groups,
     require_trainable,
     train_group,
     with_adapter,

@@ -62,7 +62,7 @@ def _rows(
     model: str, program: Path, target: str, asked: Iterable[tuple[str, Inputs]], says: Says
 ) -> Iterable[tuple[Any, float]]:
     import lmc
-    from lmc.optimizers.lessons.weights import module_calls
+    from lmc.optimizers.lessons.groups import module_calls
     from lmc.prompts.spec import BARE
     from lmc.training.rows import TrainingRow
 

@@ -7,15 +7,14 @@ from statistics import fmean
 from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.acquiring import shuffled
+from lmc.optimizers.lessons.groups import Group, groups
 from lmc.optimizers.lessons.recipe import Recipe, Way, rows_of, sample_round
 from lmc.optimizers.lessons.replay import Past
 from lmc.optimizers.lessons.watching import RUNS_SHARE, Gathered
 from lmc.optimizers.lessons.weights import (
-    Group,
     Lessons,
     Update,
     both,
-    groups,
     train_all,
     with_adapters,
     without_demos,

@@ -15,10 +15,11 @@ from lmc.optimizers.assistant.preference import in_both_orders, settled
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import gold_outputs, input_names
+from lmc.optimizers.lessons.groups import module_calls
 from lmc.optimizers.lessons.judges import JudgeBias, against_labels, bias_of
 from lmc.optimizers.lessons.recipe import IMITATING, PAIRED, Round
 from lmc.optimizers.lessons.rounds import at_most, lessons_of
-from lmc.optimizers.lessons.weights import Lessons, both, module_calls
+from lmc.optimizers.lessons.weights import Lessons, both
 from lmc.runtime.traces import CallTrace
 from lmc.traces import selectors
 from lmc.traces.led import led_calls

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from lmc.models.adapters import adapter_store
 from lmc.optimizers.base import Context
-from lmc.optimizers.lessons.weights import Group, Lesson, Lessons, Update, adapter_of, groups
+from lmc.optimizers.lessons.groups import Group, adapter_of, groups
+from lmc.optimizers.lessons.weights import Lesson, Lessons, Update
 from lmc.runtime.parameters import Parameters
 from lmc.training.drift import agreement
 from lmc.training.rows import PairRow, Row

@@ -16,7 +16,7 @@ from lmc.measure.evaluate import row_inputs
 from lmc.models.base import ModelFailure
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.demonstrations import DemoPool, gold_outputs, input_names
-from lmc.optimizers.lessons.weights import module_calls
+from lmc.optimizers.lessons.groups import module_calls
 from lmc.prompts.spec import REASONING, Demo, ParseFailure
 from lmc.runtime.parameters import Parameters
 from lmc.tasks.together import for_all

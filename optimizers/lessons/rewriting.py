@@ -13,9 +13,10 @@ from lmc.ir.provenance import result_provenance
 from lmc.optimizers.assistant.ask import Question
 from lmc.optimizers.assistant.describing import current_instruction, short
 from lmc.optimizers.lessons.comparing import by_module, grouped
+from lmc.optimizers.lessons.groups import module_calls
 from lmc.optimizers.lessons.recipe import Round
 from lmc.optimizers.lessons.rounds import at_most
-from lmc.optimizers.lessons.weights import Lessons, both, module_calls
+from lmc.optimizers.lessons.weights import Lessons, both
 from lmc.prompts.spec import ParseFailure
 from lmc.runtime.call import ModuleCall
 from lmc.runtime.traces import CallTrace

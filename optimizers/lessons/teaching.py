@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Context
 from lmc.optimizers.candidates.trials import Mode
-from lmc.optimizers.lessons.weights import Teaching, module_calls
+from lmc.optimizers.lessons.groups import module_calls
+from lmc.optimizers.lessons.weights import Teaching
 from lmc.runtime.parameters import Parameters
 
 if TYPE_CHECKING:

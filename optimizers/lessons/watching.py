@@ -19,6 +19,7 @@ from lmc.optimizers.candidates.trials import PLAIN, Mode
 from lmc.optimizers.events import RoundMeasured
 from lmc.optimizers.lessons.acquiring import make_runs, shuffled
 from lmc.optimizers.lessons.bounds import Bounds
+from lmc.optimizers.lessons.groups import Group
 from lmc.optimizers.lessons.health import (
     Kept,
     health,
@@ -27,7 +28,7 @@ from lmc.optimizers.lessons.health import (
     tripped,
     unfit,
 )
-from lmc.optimizers.lessons.weights import Group, Lesson, Lessons, Update, divergence
+from lmc.optimizers.lessons.weights import Lesson, Lessons, Update, divergence
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import CallTrace

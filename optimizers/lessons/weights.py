@@ -1,4 +1,4 @@
-"""Training of weights, shared by all optimizers that train: groups, training rows and a race.
+"""Training of weights, shared by all optimizers that train: training rows and a race.
 
 An optimizer selects demonstrations, as for prompts. They are then trained on instead of shown.
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
-from lmc.ir.graph import Graph
 from lmc.models.adapters import Adapter, AdapterStore, adapter_store, is_adapter_id
 from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.optimizers.events import TrainingProgressed
 from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.optimizers.lessons.groups import Group, adapter_of, groups
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.bases import Quantize, require_quantizer
@@ -46,24 +46,10 @@ if TYPE_CHECKING:
     from lmc.optimizers.base import Context
     from lmc.runtime.call import ModuleCall
     from lmc.runtime.executor import Executor
-    from lmc.runtime.plan import Plan
     from lmc.traces.store import Run
 
 MOST_COMPARED = 64  # answers of a module that show how far its weights have moved
 MIN_ROWS = 8  # fewest rows that are worth training on
-
-
-@frozen
-class Group:
-    """Modules that share one adapter: the name of the adapter and the calls of the modules."""
-
-    name: str
-    calls: tuple[ModuleCall, ...]
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """The modules' names."""
-        return tuple(call.slots.module for call in self.calls)
 
 
 @frozen
@@ -195,40 +181,6 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
                 )
                 help = "use a model that runs here, such as `lmc/tiny` or `hf/<folder>`"
                 raise LmcError.of("cannot-train", message, call.node.span, help=help)
-
-
-def groups(executor: Executor, *targets: str, apart: bool = False) -> list[Group]:
-    """The modules that some targets reach, grouped by their adapter.
-
-    Modules with the same `adapter: name` in the source share their weights, unless they are to be
-    kept `apart`. Others have their own.
-    """
-    found: dict[str, dict[str, ModuleCall]] = {}
-    for call in (call for target in targets for call in module_calls(executor, target)):
-        name = call.slots.module if apart else call.settings.get("adapter") or call.slots.module
-        found.setdefault(name, {}).setdefault(call.slots.module, call)
-    return [Group(name, tuple(calls.values())) for name, calls in found.items()]
-
-
-def module_calls(executor: Executor, target: str) -> Iterator[ModuleCall]:
-    """Every model call that a run of the target can reach, bound to its model."""
-    seen: set[str] = set()
-
-    def walk(plan: Plan) -> Iterator[ModuleCall]:
-        for planned in plan.nodes:
-            if planned.node.op == "model":
-                yield executor.module_call(planned)
-            for body in planned.bodies.values():
-                yield from walk(body)
-            if planned.node.op == "call":
-                yield from enter(executor.program.graphs[planned.node.attrs["target"]])
-
-    def enter(graph: Graph) -> Iterator[ModuleCall]:
-        if graph.name not in seen:
-            seen.add(graph.name)
-            yield from walk(executor.plan(graph))
-
-    yield from enter(executor.program.graphs[target])
 
 
 def training_rows(
@@ -434,12 +386,6 @@ async def divergence(
         quantize = update.settings.quantize
         found.append(await asyncio.to_thread(drift, source, answers, one, other, quantize))
     return max(found, default=None)
-
-
-def adapter_of(group: Group, store: AdapterStore) -> Adapter | None:
-    """The adapter that the modules of a group use, if they use one that is stored here."""
-    id = group.calls[0].request.adapter
-    return store.find(id) if id and is_adapter_id(id) else None
 
 
 def _shown(parameters: Parameters) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from lmc.models.adapters import Adapter
 from lmc.optimizers.lessons import consistency
-from lmc.optimizers.lessons.weights import Group
+from lmc.optimizers.lessons.groups import Group
 from lmc.training.rows import PairRow
 
 ASKED = ({"role": "user", "content": "red"},)

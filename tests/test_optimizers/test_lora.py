@@ -16,7 +16,8 @@ from lmc.cli.main import cli
 from lmc.diagnostics import LmcError
 from lmc.models.adapters import WEIGHTS, adapter_store
 from lmc.optimizers.lessons.demonstrations import DemoPool
-from lmc.optimizers.lessons.weights import as_lessons, groups, training_rows
+from lmc.optimizers.lessons.groups import groups
+from lmc.optimizers.lessons.weights import as_lessons, training_rows
 from lmc.program.artifact import Artifact
 from lmc.prompts.spec import Demo
 from tests.loopback import Loopback

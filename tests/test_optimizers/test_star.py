@@ -15,8 +15,9 @@ from lmc.optimizers import events
 from lmc.optimizers.assistant.ask import Assistant
 from lmc.optimizers.base import Context
 from lmc.optimizers.lessons.demonstrations import DemoPool
+from lmc.optimizers.lessons.groups import module_calls
 from lmc.optimizers.lessons.hints import rationalised
-from lmc.optimizers.lessons.weights import as_lessons, module_calls, training_rows
+from lmc.optimizers.lessons.weights import as_lessons, training_rows
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import Parameters
 

@@ -19,6 +19,7 @@ from lmc.diagnostics import LmcError
 from lmc.models.adapter_files import require_plain
 from lmc.models.adapters import CONFIG, WEIGHTS, Adapter, AdapterStore
 from lmc.optimizers.lessons import weights
+from lmc.optimizers.lessons.groups import Group
 from lmc.training.drift import drift
 from lmc.training.lora import LoraSettings, TrainingJob, train_adapter
 from lmc.training.mixing import mix
@@ -117,7 +118,7 @@ async def test_momentum_goes_on_from_the_round_before(
     call: Any = SimpleNamespace(slots=slots, spec=spec, bound=bound, request=request)
     context: Any = SimpleNamespace(seed=0, folder=tmp_path)
     lessons = {"m": ROWS * 2}
-    group = weights.Group("m", (call,))
+    group = Group("m", (call,))
     for resume, momentum, wanted in (
         (True, 0.5, mix([(new, 1.5), (old, -0.5)], store, 4)),
         (True, 0.0, new),
