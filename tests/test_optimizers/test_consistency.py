@@ -11,6 +11,7 @@ import pytest
 from lmc.models.adapters import Adapter
 from lmc.optimizers.lessons import consistency
 from lmc.optimizers.lessons.groups import Group
+from lmc.training.lora import LoraSettings
 from lmc.training.rows import PairRow
 
 ASKED = ({"role": "user", "content": "red"},)
@@ -32,7 +33,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         name = group.calls[0].bound.id
         return None if name == "none" else Adapter(name, Path(name))
 
-    def agreement(source: str, pairs: Any, old: Any, now: Any) -> float:
+    def agreement(source: str, pairs: Any, old: Any, now: Any, quantize: Any) -> float:
         asked.append((source, len(pairs), old and old.id, now.id))
         return 0.75
 
@@ -45,7 +46,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 async def softened(start: str, leader: str) -> tuple[list[float], list[str]]:
     told: list[str] = []
     context: Any = SimpleNamespace(target="main", open_executor=lambda it: it, tell=told.append)
-    update: Any = SimpleNamespace(also=(), apart=False)
+    update: Any = SimpleNamespace(also=(), apart=False, settings=LoraSettings())
     given: Any = (start, leader)
     found = await consistency.softened({"main": PAIRS}, context, *given, update)
     return [row.doubt for row in found["main"]], told  # type: ignore[union-attr]
