@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -103,6 +104,17 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _end_within(seconds: float, code: int) -> None:
+    """Let an interrupted process end quietly, and in time.
+
+    A thread that was loading a model may hold what the end waits for, or leave it half-made.
+    """
+    sys.unraisablehook = lambda _: None
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
 def _is_full(problem: Exception) -> bool:
     """Whether the disk of a file or of standard output is full; if so, print that."""
     from lmc.cli.terminal import print_diagnostics
@@ -136,6 +148,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         _tell("stopped")
+        _end_within(10.0, 130)
         sys.exit(130)
     except BrokenPipeError:  # `lmc graph … | head`
         _drop_output()

@@ -8,7 +8,6 @@ The adapter is small, so every process has all of it, and checkpoints are those 
 
 from __future__ import annotations
 
-import logging
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -31,8 +30,6 @@ def load_base(source: str, quantize: Quantize | None, shares: Shares) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    # Where it is installed, it warns on some CPUs of kernels that it could take from the hub.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if quantize is not None:
         return _in_4_bits(source, shares)
     if shares.split:

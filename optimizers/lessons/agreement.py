@@ -51,11 +51,19 @@ def _about_pairs(recipe: Recipe) -> Iterator[Problem]:
 
 def _about_teachers(recipe: Recipe) -> Iterator[Problem]:
     if recipe.loss == "kl":
-        if recipe.teacher is None:
+        if not recipe.teacher:
             yield (
                 "the loss `kl` learns the probabilities of a `teacher`, and there is none",
                 "name a model that runs here, or an artifact; what the program's own prompts show"
                 ' goes into the weights by `distill(loss="kl")`',
+            )
+        if not (recipe.samples * recipe.own).is_integer():
+            message = f"`own={recipe.own:g}` of `samples={recipe.samples}` is no whole number"
+            yield message, "take `own=0`, `own=1`, or as many samples as divide"
+        if recipe.propose:
+            yield (
+                "`propose` rewards what makes rows, and the loss `kl` learns no rewards",
+                "leave out `propose`",
             )
         return
     given = {"teacher": recipe.teacher is not None, "own": recipe.own < 1, "jsd": recipe.jsd > 0}
@@ -75,6 +83,9 @@ def _about_rounds(recipe: Recipe) -> Iterator[Problem]:
             "`replay` is for policy gradients over scored runs",
             'take `select="right"` and `loss="pg"`, as `grpo` does, or leave out `replay`',
         )
+    if recipe.replay and recipe.rows is not None:
+        message = f"`replay` looks for earlier runs of a row, and `{recipe.rows}` has new ones"
+        yield message, "leave out `replay` or `rows`"
 
 
 def _about_steps(recipe: Recipe) -> Iterator[Problem]:

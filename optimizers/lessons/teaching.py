@@ -33,6 +33,9 @@ def require_teacher(
 
     Raises: LmcError[cannot-train].
     """
+    if target not in teacher.program.graphs:
+        message = f"the teacher has no `{target}`, which is to be run"
+        raise LmcError.of("cannot-train", message, help="name a teacher with the same modules")
     asked, wanted = _calls(teacher, target), options.get("module")
     for name, call in _calls(executor, target).items():
         if wanted is not None and name != wanted:
@@ -87,4 +90,9 @@ def _require_same_form(call: ModuleCall, asked: ModuleCall) -> None:
         written = [f"{', '.join(names)} in the layout {layout}" for layout, names in forms]
         message = f"`{call.slots.module}` writes {written[0]}, and the teacher {written[1]}"
         help = "give both the same outputs and the same `layout`"
+        raise LmcError.of("cannot-train", message, call.node.span, help=help)
+    known = {field.name for field in call.spec.inputs}
+    if more := [field.name for field in asked.spec.inputs if field.name not in known]:
+        message = f"the teacher's `{call.slots.module}` needs {', '.join(f'`{n}`' for n in more)}"
+        help = "name a teacher whose modules have the inputs of those that are trained"
         raise LmcError.of("cannot-train", message, call.node.span, help=help)

@@ -96,6 +96,8 @@ async def learn(start: Parameters, context: Context, options: Mapping[str, Any])
     if recipe.select == "turns":
         return await _in_phases(start, context, recipe, update)
     bounds = read_bounds(recipe.bounds)
+    if recipe.loss == "kl" and recipe.bounds is None:
+        bounds = replace(bounds, kl=None)  # to go where the teacher is is the aim
     return await improve_in_rounds(
         start, context, recipe.rounds, gather, update, threshold=recipe.threshold, bounds=bounds
     )

@@ -22,7 +22,7 @@ from lmc.optimizers.lessons.demonstrations import DemoPool
 from lmc.optimizers.lessons.groups import Group, adapter_of, groups
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
-from lmc.training.bases import Quantize, require_quantizer
+from lmc.training.bases import Quantize, require_quantizer, require_splittable
 from lmc.training.drift import drift
 from lmc.training.live import train_live
 from lmc.training.lora import (
@@ -36,7 +36,7 @@ from lmc.training.lora import (
 )
 from lmc.training.losses import SUPERVISED, LossSettings
 from lmc.training.mixing import mix
-from lmc.training.processes import splits_model
+from lmc.training.processes import process_count, splits_model
 from lmc.training.rows import Row, ScoredRow, TaughtRow, TrainingRow
 from lmc.training.teaching import Teacher
 
@@ -160,6 +160,9 @@ def require_trainable(executor: Executor, target: str, options: Mapping[str, Any
     Raises: LmcError[cannot-train, unknown-target, bad-option, missing-extra].
     """
     read_bounds(options.get("bounds"))
+    process_count()
+    if splits_model():
+        require_splittable(options.get("kind", "lora"), None, taught=options.get("loss") == "kl")
     found = groups(executor, target)
     wanted = options.get("module")
     names = [name for group in found for name in group.modules]

@@ -32,6 +32,16 @@ def recipe(**options: Any) -> Recipe:
         ({"loss": "kl"}, "learns the probabilities of a `teacher`, and there is none"),
         ({"loss": "kl", "teacher": "m", "select": "values"}, "`select=values` gives nothing"),
         ({"loss": "kl", "teacher": "m", "step_rows": 4}, "`step_rows` trains the current"),
+        (
+            {"loss": "kl", "teacher": ""},
+            "learns the probabilities of a `teacher`, and there is none",
+        ),
+        ({"loss": "kl", "teacher": "m", "samples": 2, "own": 0.75}, "`own=0.75` of `samples=2`"),
+        (
+            {"loss": "kl", "teacher": "m", "select": "right", "rows": "made", "propose": True},
+            "`propose` rewards what makes rows",
+        ),
+        ({"replay": 2, "loss": "pg", "rounds": 2, "rows": "made"}, "`made` has new ones"),
         ({"jsd": 0.5}, "`jsd` is about probabilities of a teacher"),
         ({"even": 1.5, "loss": "kto"}, "`even` is about pairs"),
         ({"kind": "dora", "momentum": 0.5}, "`momentum` and adapters of the kind dora"),

@@ -102,6 +102,8 @@ def test_a_teacher_that_is_the_program_itself_teaches_nothing() -> None:
 
 REASONS = PROGRAM.replace("max_tokens: 3", "max_tokens: 9 reason: true")
 OTHERS = PROGRAM.replace("main(", "one(") + "pipeline main(text: str) -> str { return one(text) }\n"
+MORE = PROGRAM.replace("(text: str)", "(text: str, more: str)")
+SOURCE = PROGRAM + "pipeline all(text: str) -> str { return main(text) }\n"
 VOTE = PROGRAM.replace("main(", "one(") + (
     "vote main(text: str) -> str { sample: one(text) n: 3 }\n"
 )
@@ -118,19 +120,35 @@ VOTE = PROGRAM.replace("main(", "one(") + (
         ("distill(jsd=0.5)", "`jsd` is about probabilities"),
         ('gkd(teacher="reasons.lmpc")', "reasoning, result in the layout"),
         ('gkd(teacher="other.lmpc")', "has no module `main`"),
+        ('gkd(teacher="more.lmpc")', "the teacher's `main` needs `more`"),
+        ('gkd(teacher="it.lmpc", from="all")', "the teacher has no `all`"),
     ],
 )
 def test_unsuitable_teachers_are_refused_before_a_model_is_asked(step: str, message: str) -> None:
     save_tiny_llama(Path("stranger"))
     registry.register("server/", lambda name, settings: Scripted("W"))
-    for name, text in (("other", OTHERS), ("reasons", REASONS)):
+    artifacts = {"other": OTHERS, "reasons": REASONS, "more": MORE, "it": PROGRAM}
+    for name, text in artifacts.items():
         manifest = Manifest(lmc="0", entry="it.lmp")
         Artifact(manifest, graph_of(text), Parameters(), {}).write(Path(f"{name}.lmpc"))
     try:
         with pytest.raises(LmcError, match=message):
-            compiled(step, "lmc/tiny")
+            compiled(step, "lmc/tiny", SOURCE)
     finally:
         registry.unregister("server/")
+    assert TraceStore().jobs() == []
+
+
+def test_a_model_that_is_split_is_not_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMC_TRAINING_PROCESSES", "2")
+    monkeypatch.setenv("LMC_TRAINING_SHARD", "1")
+    with pytest.raises(LmcError, match="a teacher of probabilities do not go together"):
+        compiled('gkd(teacher="lmc/tiny")', "lmc/tiny")
+    with pytest.raises(LmcError, match="adapters of the kind dora do not go together"):
+        compiled('rest_em(kind="dora")', "lmc/tiny")
+    monkeypatch.setenv("LMC_TRAINING_PROCESSES", "1")
+    with pytest.raises(LmcError, match="and there is one"):
+        compiled("lora()", "lmc/tiny")
     assert TraceStore().jobs() == []
 
 

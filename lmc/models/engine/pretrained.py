@@ -7,10 +7,13 @@ made later has the wrong type.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
 _LOADING = threading.Lock()
+# Where it is installed, peft imports it, and on some CPUs it warns of kernels on the hub.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def pretrained(kind: Any, source: Any, **options: Any) -> Any:
