@@ -115,9 +115,13 @@ def test_functions_take_what_the_table_says_and_repeat_no_default(optimizer: Opt
         return
     assert [p.name for p in taken] == list(options)
     for parameter, option in zip(taken, options.values(), strict=True):
-        if isinstance(option.type, LiteralType):
-            choices = get_args(getattr(module, parameter.annotation))
-            assert set(option.type.values) <= set(choices)
+        kind, optional = option.type, isinstance(option.type, OptionalType)
+        kind = kind.item if isinstance(kind, OptionalType) else kind
+        if isinstance(kind, LiteralType):
+            annotation = parameter.annotation.removesuffix(" | None")
+            assert optional == (annotation != parameter.annotation)
+            choices = get_args(eval(annotation, vars(module)))
+            assert set(kind.values) <= set(choices)
         else:
             assert parameter.annotation == python_type(option.type)
     for parameter in taken:
@@ -143,7 +147,7 @@ async def test_options_that_are_not_given_have_the_defaults_of_the_table() -> No
     await distill.run("start", None, threshold=None, margin=0.2)  # type: ignore[arg-type]
     assert taken == {
         "threshold": None, "margin": 0.2, "teacher": None, "rank": 16, "epochs": None, "rate": None,
-        "kind": "lora",
+        "kind": "lora", "quantize": None, "loss": "sft", "jsd": 0.0,
     }  # fmt: skip
 
 
