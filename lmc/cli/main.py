@@ -150,9 +150,6 @@ def main(argv: list[str] | None = None) -> None:
         _tell("stopped")
         _end_within(10.0, 130)
         sys.exit(130)
-    except BrokenPipeError:  # `lmc graph … | head`
-        _drop_output()
-        sys.exit(0)
     except Exception as fault:
         if _is_full(fault):
             sys.exit(1)
