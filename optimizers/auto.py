@@ -13,7 +13,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
-from lmc.check.optimizers import call_text
+from lmc.check.optimizer_options import call_text
 from lmc.frozen import frozen
 from lmc.ir.provenance import reached_choices
 from lmc.models.local_embedding import MINILM

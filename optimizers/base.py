@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from lmc.check.optimizers import SIGNATURES, OptimizerSignature
+from lmc.check.optimizer_options import OptimizerSignature
+from lmc.check.optimizers import SIGNATURES
 from lmc.frozen import frozen
 from lmc.ir.alternatives import Alternative, alternatives
 from lmc.ir.provenance import Module, reached_modules

@@ -2,7 +2,7 @@
 
 from lmc.check.checker import Inspection, check_program, inspect_program
 from lmc.check.imports import import_name, open_source, read_source
-from lmc.check.optimizers import OptimizerSignature, Option
+from lmc.check.optimizer_options import OptimizerSignature, Option
 
 __all__ = [
     "Inspection",

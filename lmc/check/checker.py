@@ -13,7 +13,8 @@ from lmc.check.expressions import TABLE
 from lmc.check.imports import Linker, Parser, Reader, read_source, unused_imports
 from lmc.check.made_rows import MADE, check_made
 from lmc.check.media import MediaReader, media_reader
-from lmc.check.optimizers import SIGNATURES, OptimizerSignature
+from lmc.check.optimizer_options import OptimizerSignature
+from lmc.check.optimizers import SIGNATURES
 from lmc.check.program import (
     CheckedProgram,
     DatasetDef,

@@ -10,7 +10,7 @@ from lmc.check.annotations import constant
 from lmc.check.calls import Slot, bind, result_type, signature_slots
 from lmc.check.made_rows import MADE
 from lmc.check.narrowing import path_of
-from lmc.check.optimizers import OptimizerSignature
+from lmc.check.optimizer_options import OptimizerSignature
 from lmc.check.program import (
     MISSING,
     DatasetDef,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FolderPath
 from typing import Any, Literal
 
-from lmc.check.optimizers import OptimizerSignature
+from lmc.check.optimizer_options import OptimizerSignature
 from lmc.check.program import CheckedProgram, Choice, Def, Referent
 from lmc.diagnostics import Diagnostic, Label, error, warning
 from lmc.source import Span

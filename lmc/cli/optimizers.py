@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmc.check.optimizers import SIGNATURES, Option, literal
+from lmc.check.optimizer_options import Option, literal
+from lmc.check.optimizers import SIGNATURES
 from lmc.cli.terminal import paint, say
 from lmc.diagnostics import LmcError, suggestion
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lmc.check import OptimizerSignature
 from lmc.check.builtins import FUNCTIONS, BuiltinFunction
-from lmc.check.optimizers import literal
+from lmc.check.optimizer_options import literal
 from lmc.check.scope import Declared
 from lmc.editor.inspected import Inspected
 from lmc.editor.symbols import Symbol

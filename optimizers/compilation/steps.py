@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lmc.check import check_program
-from lmc.check.optimizers import call_text
+from lmc.check.optimizer_options import call_text
 from lmc.check.program import Step
 from lmc.diagnostics import LmcError, error, suggestion
 from lmc.optimizers.compilation.catalog import BY_NAME

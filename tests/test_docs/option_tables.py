@@ -6,7 +6,8 @@ A page holds the table of an optimizer between `<!-- options: NAME -->` and `<!-
 import re
 from pathlib import Path
 
-from lmc.check.optimizers import SIGNATURES, Option, literal
+from lmc.check.optimizer_options import Option, literal
+from lmc.check.optimizers import SIGNATURES
 
 DOCS = Path(__file__).parents[2] / "docs"
 TABLE = re.compile(r"(<!-- options: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc.check.optimizers import SIGNATURES, OptimizerSignature, call_text
+from lmc.check.optimizer_options import OptimizerSignature, call_text
+from lmc.check.optimizers import SIGNATURES
 from lmc.check.program import Step
 from lmc.diagnostics import LmcError
 from lmc.optimizers.base import Optimizer
