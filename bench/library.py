@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
@@ -21,6 +22,9 @@ from typing import Any
 import click
 
 import lmc
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from examples.tiny.rows import problems, tickets, triage
 from lmc.measure.statistics import mean_interval
 from lmc.models.base import Backend

@@ -9,6 +9,7 @@ Tokens written are those of all answers; of these, samples that begin alike shar
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from statistics import median
 from typing import Any
 
 import click
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.tiny.rows import problems
 from lmc.models.base import Answer, Request

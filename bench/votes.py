@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ from typing import Any
 import click
 
 import lmc
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from examples.tiny.rows import problems
 from lmc.measure.statistics import mean_interval, paired_difference
 from lmc.models.scripted import Scripted

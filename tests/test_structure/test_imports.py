@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -95,3 +96,12 @@ def test_optimizers_stand_alone_on_their_level() -> None:
     files = {file.stem for file in (ROOT / "optimizers").glob("*.py")} - {"__init__"}
     homes = {o.function.__module__.removeprefix("lmc.optimizers.") for o in OPTIMIZERS}
     assert files == homes | {"base", "events"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "bench").glob("*.py")), ids=lambda file: file.name)
+def test_a_bench_finds_the_project_beside_it(file: Path) -> None:
+    """Python looks in the folder of a script, and `examples` and `bench` are not installed."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    needs = [i for i, line in enumerate(lines) if re.match(r"from (bench|examples|tests)\b", line)]
+    looks = [i for i, line in enumerate(lines) if line.startswith("sys.path.insert(0, ")]
+    assert not needs or (looks and looks[0] < needs[0])
