@@ -422,7 +422,7 @@ def _also(runs: Sequence[Mapping[str, Sequence[float]]]) -> str:
 
 
 def _mean(values: Sequence[float]) -> str:
-    shown = f"{100 * fmean(values):.0f}"
+    shown = str(round(100 * fmean(values)))
     return f"{shown} ± {100 * stdev(values) / len(values) ** 0.5:.0f}" if len(values) > 1 else shown
 
 
