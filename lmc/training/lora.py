@@ -206,16 +206,15 @@ def train_share(
     """
     wait_without_spinning()
     import torch
-    from transformers import AutoTokenizer, PrinterCallback, TrainingArguments
+    from transformers import AutoTokenizer, PrinterCallback
 
-    settings, on_gpu = job.settings, torch.cuda.is_available()
+    settings = job.settings
     tokenizer = AutoTokenizer.from_pretrained(job.source)
     model = load_base(job.source, settings.quantize, shares)
     torch.manual_seed(settings.seed)  # of the adapter, however the model was loaded
     size = model.num_parameters()
     small, supervised = size < SMALL_MODEL_PARAMETERS, job.loss.name in ADDED_UP
     epochs = settings.epochs or (12 if small and supervised else 3)
-    rate = settings.rate or default_rate(size) / (1 if supervised else GENTLER)
     context = context_of(model.config)
     pad = tokenizer.pad_token_id or 0
     data: Sequence[Example] = encode_rows(tokenizer, job.rows, context)
@@ -224,7 +223,40 @@ def train_share(
     if job.teacher is not None:
         data = with_choices(job.teacher, model, job.base, data, pad)
     steps = epochs * -(-len(data) // settings.batch_rows)
-    arguments = TrainingArguments(
+    costs = costs_for(model, [row for example in data for row in example.rows], pad)
+    learner = _with_lora(model, job)
+    split_rest(model, learner, shares)
+    data = with_reference(learner, data, costs, pad, job.loss)
+    first = shares.rank == 0
+    trainer = packed_trainer(costs, pad, job.loss, shares)(
+        model=learner,
+        args=_arguments(job, place, size, epochs, steps, shares),
+        train_dataset=data,
+        callbacks=[_callback(report if first else None, stop, data, epochs, shares)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    begin = last_checkpoint(place)
+    shares.agreed(value=False)  # nobody writes a checkpoint before all have seen the last one
+    trainer.train(resume_from_checkpoint=begin)
+    if shares.agreed(stop()):
+        raise TrainingStopped
+    if first:
+        trainer.save_model(str(place / "adapter"))
+        made_portable(place / "adapter")
+    return place / "adapter"
+
+
+def _arguments(
+    job: TrainingJob, place: Path, size: int, epochs: int, steps: int, shares: Shares
+) -> Any:
+    """The Trainer's arguments for so many steps of a model of `size` parameters."""
+    import torch
+    from transformers import TrainingArguments
+
+    settings, on_gpu = job.settings, torch.cuda.is_available()
+    gentler = 1 if job.loss.name in ADDED_UP else GENTLER
+    rate = settings.rate or default_rate(size) / gentler
+    return TrainingArguments(
         output_dir=str(place),
         num_train_epochs=epochs,
         per_device_train_batch_size=settings.batch_rows,
@@ -244,27 +276,6 @@ def train_share(
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-    costs = costs_for(model, [row for example in data for row in example.rows], pad)
-    learner = _with_lora(model, job)
-    split_rest(model, learner, shares)
-    data = with_reference(learner, data, costs, pad, job.loss)
-    first = shares.rank == 0
-    trainer = packed_trainer(costs, pad, job.loss, shares)(
-        model=learner,
-        args=arguments,
-        train_dataset=data,
-        callbacks=[_callback(report if first else None, stop, data, epochs, shares)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    begin = last_checkpoint(place)
-    shares.agreed(value=False)  # nobody writes a checkpoint before all have seen the last one
-    trainer.train(resume_from_checkpoint=begin)
-    if shares.agreed(stop()):
-        raise TrainingStopped
-    if first:
-        trainer.save_model(str(place / "adapter"))
-        made_portable(place / "adapter")
-    return place / "adapter"
 
 
 def _with_lora(model: Any, job: TrainingJob) -> Any:

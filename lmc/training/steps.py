@@ -211,7 +211,8 @@ def step_gradients(
     own = {id(pack) for pack in planned[shares.rank]}
     tensors = [on_device(model, pack.tensors(pad)) if id(pack) in own else None for pack in packs]
     missing = max(map(len, planned)) - len(own) if shares.split else 0
-    spare = [on_device(model, _weightless(packs, pad)) for _ in range(missing)]
+    least = min(packs, key=lambda pack: pack.tokens)
+    spare = [on_device(model, least.tensors(pad)) for _ in range(missing)]
 
     def logps_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         with computing():
@@ -305,14 +306,6 @@ def _joined(
     for inputs in spare:
         backward(logps_of(inputs).sum() * 0)
     return whole.detach()
-
-
-def _weightless(packs: Sequence[Pack], pad: int) -> dict[str, torch.Tensor]:
-    """The smallest pack, whose rows count nothing."""
-    import torch
-
-    inputs = min(packs, key=lambda pack: pack.tokens).tensors(pad)
-    return {**inputs, "weight": torch.zeros_like(inputs["weight"])}
 
 
 def packed_trainer(

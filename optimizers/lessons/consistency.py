@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from lmc.models.adapters import adapter_store
 from lmc.optimizers.base import Context
-from lmc.optimizers.lessons.groups import Group, adapter_of, groups
+from lmc.optimizers.lessons.groups import Group, groups, moved
 from lmc.optimizers.lessons.weights import Lesson, Lessons, Update
 from lmc.runtime.parameters import Parameters
 from lmc.training.drift import agreement
@@ -25,16 +25,14 @@ async def softened(
 
     `start` has the weights before the first round, and `leader` those that label and sample now.
     """
-    store, found = adapter_store(), dict(lessons)
+    found = dict(lessons)
     before, after = (
         groups(executor, context.target, *update.also, apart=update.apart)
         for executor in map(context.open_executor, (start, leader))
     )
-    first = {group.name: group for group in before}
-    for group in after:
-        old, now = (adapter_of(g, store) if g else None for g in (first.get(group.name), group))
+    for group, old, now in moved(before, after, adapter_store()):
         pairs = _pairs(group, lessons)
-        if not pairs or now is None or (old is not None and old.id == now.id):
+        if not pairs:
             continue
         source = group.calls[0].bound.backend.source  # type: ignore[attr-defined]
         quantize = update.settings.quantize

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from lmc.frozen import frozen
@@ -66,3 +66,14 @@ def adapter_of(group: Group, store: AdapterStore) -> Adapter | None:
     """The adapter that the modules of a group use, if they use one that is stored here."""
     id = group.calls[0].request.adapter
     return store.find(id) if id and is_adapter_id(id) else None
+
+
+def moved(
+    before: Iterable[Group], after: Iterable[Group], store: AdapterStore
+) -> Iterator[tuple[Group, Adapter | None, Adapter]]:
+    """The groups that use another adapter than before, with the old one, if any, and the new."""
+    first = {group.name: group for group in before}
+    for group in after:
+        old, now = (adapter_of(g, store) if g else None for g in (first.get(group.name), group))
+        if now is not None and (old is None or old.id != now.id):
+            yield group, old, now

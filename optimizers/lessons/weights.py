@@ -19,7 +19,7 @@ from lmc.optimizers.candidates.racing import Candidate, best_of
 from lmc.optimizers.events import TrainingProgressed
 from lmc.optimizers.lessons.bounds import read_bounds
 from lmc.optimizers.lessons.demonstrations import DemoPool
-from lmc.optimizers.lessons.groups import Group, adapter_of, groups
+from lmc.optimizers.lessons.groups import Group, adapter_of, groups, moved
 from lmc.prompts.spec import Demo
 from lmc.runtime.parameters import ModuleParameters, Parameters
 from lmc.training.bases import Quantize, require_quantizer, require_splittable
@@ -369,22 +369,21 @@ async def divergence(
     """
     if splits_model():
         return None
-    store, found = adapter_store(), []
+    found = []
     before, after = (
-        {group.name: group for group in groups(executor, context.target, *update.also, apart=True)}
+        groups(executor, context.target, *update.also, apart=True)
         for executor in map(context.open_executor, (start, now))
     )
-    for name, group in after.items():
-        one, other = (adapter_of(g, store) if g else None for g in (before.get(name), group))
+    for group, one, other in moved(before, after, adapter_store()):
         backend = group.calls[0].bound.backend
         source = getattr(backend, "source", None)
         answers = tuple(
             ScoredRow(tuple(call.messages), call.raw[-1], 1.0, 0.0, sampled=call.sampled)
             for run in runs
             for call in run.trace.calls
-            if call.module == name and call.raw and not call.infrastructure
+            if call.module == group.name and call.raw and not call.infrastructure
         )[:MOST_COMPARED]
-        if source is None or other is None or not answers or (one and one.id == other.id):
+        if source is None or not answers:
             continue
         quantize = update.settings.quantize
         found.append(await asyncio.to_thread(drift, source, answers, one, other, quantize))

@@ -10,6 +10,7 @@ import pytest
 
 from lmc.models.adapters import Adapter
 from lmc.optimizers.lessons import consistency
+from lmc.optimizers.lessons import groups as lessons_groups
 from lmc.optimizers.lessons.groups import Group
 from lmc.training.lora import LoraSettings
 from lmc.training.rows import PairRow
@@ -38,7 +39,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return 0.75
 
     monkeypatch.setattr(consistency, "groups", of)
-    monkeypatch.setattr(consistency, "adapter_of", adapter)
+    monkeypatch.setattr(lessons_groups, "adapter_of", adapter)
     monkeypatch.setattr(consistency, "agreement", agreement)
     return asked
 
