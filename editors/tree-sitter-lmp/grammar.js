@@ -1,12 +1,12 @@
 /**
- * @file The .lmp language for tree-sitter. `lmc/grammars/lmp.lark` owns the syntax; this file follows it part by part.
+ * @file The .lmp language for tree-sitter. `grammars/lmp.lark` owns the syntax; this file follows it part by part.
  * @license Apache-2.0
  */
 
 /// <reference types="tree-sitter-cli/dsl" />
 // @ts-check
 
-// From loose to tight. Comparisons are above them all, and do not chain: see `expression`.
+// From loose to tight. A comparison stands between `not` and `??` by the rules alone: it does not chain.
 const PREC = { or: 1, and: 2, not: 3, coalesce: 4, sum: 5, product: 6, sign: 7 };
 
 // Words of expressions that cannot name a value.
@@ -21,8 +21,8 @@ module.exports = grammar({
   word: $ => $.identifier,
   reserved: { names: _ => [], values: _ => RESERVED },
 
-  // What follows a word decides what these are, so src/scanner.c reads them. They stand above keywords: keys, parameters
-  // and named arguments may have the name of any keyword.
+  // What follows them decides what these are, so src/scanner.c reads them. They come before keywords: keys,
+  // parameters and named arguments may have the name of any keyword.
   externals: $ => [
     $._key, // a name right before `:`
     $._argument_name, // a name right before `=`
@@ -278,7 +278,14 @@ module.exports = grammar({
     unary_expression: $ => prec(PREC.sign, seq("-", field("operand", $._operand))),
 
     _postfix: $ =>
-      choice($.attribute_expression, $.index_expression, $.slice_expression, $.update_expression, $.call_expression, $._atom),
+      choice(
+        $.attribute_expression,
+        $.index_expression,
+        $.slice_expression,
+        $.update_expression,
+        $.call_expression,
+        $._atom,
+      ),
     attribute_expression: $ =>
       seq(field("object", $._postfix), choice(".", "?."), field("name", $.identifier)),
     index_expression: $ => seq(field("object", $._postfix), "[", field("index", $.expression), "]"),

@@ -1,6 +1,5 @@
 """What an editor is told: hovers, completions, mends, renames and more, without a connection."""
 
-import json
 from pathlib import Path
 
 import pytest

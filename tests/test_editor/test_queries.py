@@ -219,6 +219,8 @@ def test_the_configuration_of_helix_is_toml() -> None:
     config = tomllib.loads(text)
     assert config["language"][0]["name"] == config["grammar"][0]["name"] == "lmp"
     assert config["grammar"][0]["source"]["path"].endswith("editors/tree-sitter-lmp")
+    page = (EDITORS.parent / "docs" / "howto" / "editors.md").read_text("utf-8")
+    assert text.partition("\n\n")[2] in page
 
 
 def test_make_zed_fills_in_the_clone(tmp_path: Path) -> None:
