@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DOCKER ?= docker
+TREE_SITTER ?= tree-sitter
 TWINE  := twine==7.0.0
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lmc/version.py)
 DEMOS  := bootstrap(candidates=4, rounds=1)
 PROGRAMS ?= 10000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo real test browser cluster fuzz lint check format docs extension dist container pictures release-check clean
+.PHONY: demo real test browser cluster fuzz lint check format docs extension grammars zed dist container pictures release-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lmc check examples/triage/triage.lmp
@@ -64,6 +65,20 @@ docs: $(VENV)/.docs
 # says when its grammar is out of date.
 extension:
 	cd editors/vscode && npm ci --no-audit --no-fund && npm test && npm run package
+
+# The tree-sitter parser in editors/tree-sitter-lmp/src, and what is made of the language's tokens and of the
+# queries for other editors. It takes tree-sitter's command, 0.26, and Node. Tests say when a file is out of date.
+grammars: $(VENV)/.dev
+	cd editors/tree-sitter-lmp && $(TREE_SITTER) generate
+	$(BIN)/python -m editors.generate
+
+# The extension for Zed in build/zed, with the grammar of the last commit of this clone.
+zed:
+	rm -rf build/zed
+	mkdir -p build
+	cp -R editors/zed build/zed
+	sed -e 's|REPOSITORY|file://$(CURDIR)|' -e "s|REVISION|$$(git rev-parse HEAD)|" \
+	  editors/zed/extension.toml > build/zed/extension.toml
 
 # Wheel and sdist in dist/, as they would be published, tried in an environment of their own. The wheel is made
 # of the sdist, so neither lacks a file. TAG=v0.1.0, the tag of a release, must be the version.

@@ -14,9 +14,9 @@ from lmc.syntax.tables import tables
 from lmc.syntax.tokens import declaration_kinds
 
 SCOPE = "source.lmp"
-_CONSTANTS = ("true", "false", "none")
-_OPERATORS = ("and", "or", "not", "in")
-_TYPES = (
+CONSTANTS = ("true", "false", "none")
+OPERATORS = ("and", "or", "not", "in")
+TYPES = (
     *("str", "int", "float", "bool", "json", "list", "dict", "date", "time", "datetime"),
     *("decimal", "one_of", "image", "audio", "pdf", "media", "messages"),
     *("Verdict", "Score", "Message"),
@@ -36,7 +36,7 @@ def grammar() -> dict[str, Any]:
     """The grammar as JSON."""
     words = tables().words
     declaring = sorted(word for word, kind in words.items() if kind in declaration_kinds())
-    others = sorted(set(words) - set(declaring) - {*_CONSTANTS, *_OPERATORS, "tokens", "unique"})
+    others = sorted(set(words) - set(declaring) - {*CONSTANTS, *OPERATORS, "tokens", "unique"})
     return {
         "$schema": "https://raw.githubusercontent.com/martinring/tmlanguage/master/tmlanguage.json",
         "name": "lmp",
@@ -55,9 +55,9 @@ def grammar() -> dict[str, Any]:
             "frozen": {"match": r'\bfrozen(?=[ \t]*r?")', "name": "storage.modifier.lmp"},
             "unique": {"match": r"\bunique(?=\s*[,)])", "name": "storage.modifier.lmp"},
             "word": {"match": _any_of(others), "name": "keyword.control.lmp"},
-            "operatorWord": {"match": _any_of(_OPERATORS), "name": "keyword.operator.word.lmp"},
-            "constant": {"match": _any_of(_CONSTANTS), "name": "constant.language.lmp"},
-            "type": {"match": _any_of(_TYPES), "name": "support.type.lmp"},
+            "operatorWord": {"match": _any_of(OPERATORS), "name": "keyword.operator.word.lmp"},
+            "constant": {"match": _any_of(CONSTANTS), "name": "constant.language.lmp"},
+            "type": {"match": _any_of(TYPES), "name": "support.type.lmp"},
             "call": {"match": r"\b[A-Za-z]\w*(?=\()", "name": "entity.name.function.lmp"},
             "number": _number(),
             "operator": {

@@ -1,6 +1,5 @@
 """What an editor is told: hovers, completions, mends, renames and more, without a connection."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from lmc.editor import wording
 from lmc.editor.colours import MODIFIERS, TYPES
 from lmc.editor.editor import Editor
 from lmc.source import Source
-from lmc.syntax import textmate
 from lmc.syntax.printer import format_source
 
 ROOT = Path(__file__).parents[2]
@@ -318,12 +316,6 @@ def test_lenses_run_tests_and_show_prompts(editor: Editor) -> None:
     of_example = [c for c in titles if c.arguments and len(c.arguments) == 3]
     assert of_example[0].arguments is not None
     assert of_example[0].arguments[2] == {"message": "I cannot log in."}
-
-
-def test_the_textmate_grammar_is_up_to_date() -> None:
-    file = ROOT / "editors" / "vscode" / "syntaxes" / "lmp.tmLanguage.json"
-    assert file.read_text("utf-8") == textmate.text(), "python -m lmc.syntax.textmate " + str(file)
-    assert json.loads(textmate.text())["scopeName"] == "source.lmp"
 
 
 def test_python_behind_a_tool_is_found(editor: Editor, tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+[
+  (depth)
+  (record_body)
+  (enum_body)
+  (tool_body)
+  (module_body)
+  (settings)
+  (block)
+  (match_body)
+  (object)
+  (list)
+  (comprehension)
+  (samples)
+  (parameters)
+  (arguments)
+  (tune_expression)
+  (index_expression)
+  (slice_expression)
+  (type_arguments)
+  (refinements)
+  (parenthesized_type)
+  (parenthesized_expression)
+  (interpolation)
+] @rainbow.scope
+
+["{" "}" "[" "]" "(" ")"] @rainbow.bracket

@@ -1,0 +1,16 @@
+[
+  (record_body)
+  (enum_body)
+  (tool_body)
+  (module_body)
+  (settings)
+  (block)
+  (match_body)
+  (object)
+  (list)
+  (comprehension)
+  (parameters)
+  (arguments)
+  (docstring)
+  (long_string)
+] @fold
