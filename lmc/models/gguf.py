@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError
-from lmc.files import cache_folder, make_folder_once
+from lmc.files import cache_folder, expanded, make_folder_once
 from lmc.models.engine.pretrained import pretrained
 from lmc.models.named_files import named_file, require_weights
 from lmc.models.transformers_local import Transformers, computing
@@ -53,7 +53,7 @@ def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/")
 
     Raises: LmcError[unknown-model, outside-folder, weights-not-allowed].
     """
-    given = Path(model).expanduser()
+    given = expanded(model)
     for place in (named_file(_FILE, model, settings), given):
         if place.exists():
             if place is given:  # beside the user

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
+from lmc.files import expanded
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Errand, Job, SteppedEngine, Worker
 from lmc.models.named_files import named_file, require_weights
@@ -140,7 +141,7 @@ def open_transformers(
     path that is not a folder with a model, LmcError[outside-folder] for one that a program may not
     name, LmcError[weights-not-allowed] for what an artifact names without consent.
     """
-    given = Path(model).expanduser()
+    given = expanded(model)
     for folder in (named_file(_FOLDER, model, settings), given):
         if (folder / "config.json").is_file():
             if folder is given:  # beside the user, and no name on the hub

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error
+from lmc.files import real_path
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.tool_graphs import own_tools
 from lmc.media.given import Access
@@ -85,7 +86,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
 
 def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
-    base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
+    base_dir, stranger = (real_path(path) or path.absolute()).parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
     if is_traced(options.otel):
         require_installed()
