@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError, suggestion
-from lmc.files import expanded, real_path
 from lmc.frozen import frozen
+from lmc.regular import expanded, real_path
 from lmc.source import Span
 
 Function = Callable[..., Any]

@@ -19,7 +19,6 @@ from lmc.diagnostics import LmcError
 
 MAKE_ROOM = "free some disk space and give the same command again"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _PART = ".part"
 _JUST_MADE_S = 1.0  # before that, a file may not be locked yet
 _LEFTOVER_S = 24 * 3600.0  # after so long nobody writes a folder any more
@@ -31,29 +30,6 @@ def cache_folder() -> Path:
 
     folder = os.environ.get("LMC_CACHE_DIR") or platformdirs.user_cache_dir("lmc", appauthor=False)
     return Path(folder)
-
-
-def expanded(name: str) -> Path:
-    """A path with the home folder for its `~`; as it stands where there is no such home."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
-
-
-def real_path(path: Path) -> Path | None:
-    """A path with its links followed; None for one that no file can have.
-
-    That is a path with a zero byte, one that is too long, and a circle of links.
-    """
-    try:
-        real = path.resolve()
-        os.stat(real)
-    except (ValueError, RuntimeError):
-        return None
-    except OSError as problem:
-        return None if problem.errno in _IMPOSSIBLE else real
-    return real
 
 
 def is_full(problem: BaseException) -> bool:

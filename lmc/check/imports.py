@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lmc.check.scope import CheckContext, Declared, File
 from lmc.consent import ALLOW_PATH, IMPOSSIBLE, OWN, Consent, is_absolute, outside, short
 from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, suggestion
-from lmc.files import real_path
+from lmc.regular import real_path
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse

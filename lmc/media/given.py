@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from lmc.consent import OWN, Consent, is_absolute
-from lmc.files import expanded, real_path
 from lmc.frozen import frozen
 from lmc.media.content import (
     MOST_BYTES,
@@ -30,6 +29,7 @@ from lmc.media.content import (
     require_size,
     short,
 )
+from lmc.regular import expanded, real_path
 
 _MOST = max(MOST_BYTES.values())
 _DATA_URL = re.compile(

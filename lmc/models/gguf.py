@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from lmc.diagnostics import LmcError
-from lmc.files import cache_folder, expanded, make_folder_once
+from lmc.files import cache_folder, make_folder_once
 from lmc.models.engine.pretrained import pretrained
 from lmc.models.named_files import named_file, require_weights
 from lmc.models.transformers_local import Transformers, computing
 from lmc.redaction import logger
-from lmc.regular import open_regular
+from lmc.regular import expanded, open_regular
 
 _log = logger(__name__)
 

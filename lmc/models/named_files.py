@@ -8,8 +8,8 @@ from typing import Any
 
 from lmc.consent import IMPOSSIBLE, OWN, Consent, short
 from lmc.diagnostics import LmcError
-from lmc.files import expanded, real_path
 from lmc.models.origins import Address, is_allowed
+from lmc.regular import expanded, real_path
 
 HUB = Address("https://huggingface.co", users=False)
 

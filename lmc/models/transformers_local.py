@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
-from lmc.files import expanded
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Errand, Job, SteppedEngine, Worker
 from lmc.models.named_files import named_file, require_weights
+from lmc.regular import expanded
 
 T = TypeVar("T")
 _HASHED_IN_FULL_BYTES = 64 << 20

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from lmc.consent import OWN, Consent
 from lmc.diagnostics import LmcError, error
-from lmc.files import real_path
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.tool_graphs import own_tools
 from lmc.media.given import Access
@@ -25,6 +24,7 @@ from lmc.program.prompting import Mirror, first_prompt
 from lmc.program.remembering import VARIABLE, open_stores
 from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
+from lmc.regular import real_path
 from lmc.requests.cache import Cache
 from lmc.requests.database_cache import open_cache
 from lmc.requests.pool import ANY_MODEL, ModelPool

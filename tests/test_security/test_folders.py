@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def test_a_path_that_no_file_can_have_is_a_mistake_of_the_program(name: str) -> 
     assert refusal(lambda: lmc.evaluate(rows)) == "missing-file"
     for model in ("hf/", "gguf/", "llama.cpp/", "scripted/", "recorded/"):
         program = lmc.load(write(MODEL, f"{model}{name}"))
-        assert refusal(lambda: program.main(q="a")) in ("missing-file", "unknown-model"), model
+        assert refusal(partial(program.main, q="a")) in ("missing-file", "unknown-model"), model
 
 
 def test_a_path_of_an_unknown_home_is_outside() -> None:
