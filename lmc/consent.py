@@ -15,6 +15,7 @@ from typing import Any
 
 from lmc.diagnostics import LmcError, suggestion
 from lmc.frozen import frozen
+from lmc.regular import expanded, real_path
 from lmc.source import Span
 
 Function = Callable[..., Any]
@@ -97,18 +98,22 @@ class Consent:
     ) -> Path:
         """Where a file is that a program names, seen from a folder in the program's, `root`.
 
-        Raises: LmcError[outside-folder].
+        Raises: LmcError[outside-folder, missing-file].
         """
-        path = folder / Path(name).expanduser()
+        path = folder / expanded(name)
+        if real_path(path) is None:
+            raise LmcError.of("missing-file", f"{what} is {short(name)}: {IMPOSSIBLE}", span)
         if not self.may_read(path, None if is_absolute(name) else root or folder):
             raise LmcError.of("outside-folder", outside(what, name), span, help=ALLOW_PATH)
         return path
 
     def may_read(self, path: Path, folder: Path | None) -> bool:
         """Whether a path lies under a folder, or one that the user allows, links followed."""
-        real = path.resolve()
+        real = real_path(path)
+        if real is None:
+            return False
         roots = [*self.paths, *_paths_of_environment(), *([folder] if folder else [])]
-        return any(real.is_relative_to(root.expanduser().resolve()) for root in roots)
+        return any(real.is_relative_to(real_path(expanded(str(root))) or root) for root in roots)
 
     # --- hosts ---
 
@@ -122,6 +127,14 @@ ALLOW_PATH = (
     f"keep it in the program's folder, or allow the other one: `--allow-path DIR`,"
     f" `paths=[DIR]` in Python, or {PATHS_VARIABLE}"
 )
+
+
+IMPOSSIBLE = "this path leads to no file"
+
+
+def short(name: str) -> str:
+    """A name from a program in a message, cut if it is long."""
+    return f"`{name if len(name) <= 80 else name[:79] + '…'}`"
 
 
 def outside(what: str, name: str) -> str:

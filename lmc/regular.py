@@ -1,4 +1,4 @@
-"""Read files safely: only regular files of bounded size.
+"""Read files safely: only regular files of bounded size, by paths that files can have.
 
 A program may name a FIFO, which waits for a writer, or a device, which never ends.
 """
@@ -13,6 +13,7 @@ from typing import IO
 
 MOST_TEXT_BYTES = 256 << 20  # of a file that is read completely
 _PIECE_BYTES = 1 << 20
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)  # no file can have such a path
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -49,3 +50,26 @@ def read_text(path: Path, most: int = MOST_TEXT_BYTES) -> str:
     """
     text = read_regular(path, most).decode("utf-8-sig")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def expanded(name: str) -> Path:
+    """A path with the home folder for its `~`; as it stands where there is no such home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def real_path(path: Path) -> Path | None:
+    """A path with its links followed; None for one that no file can have.
+
+    That is a path with a zero byte, one that is too long, and a circle of links.
+    """
+    try:
+        real = path.resolve()
+        os.stat(real)
+    except (ValueError, RuntimeError):
+        return None
+    except OSError as problem:
+        return None if problem.errno in _IMPOSSIBLE else real
+    return real

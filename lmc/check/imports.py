@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmc.check.scope import CheckContext, Declared, File
-from lmc.consent import ALLOW_PATH, OWN, Consent, is_absolute, outside
+from lmc.consent import ALLOW_PATH, IMPOSSIBLE, OWN, Consent, is_absolute, outside, short
 from lmc.diagnostics import Diagnostic, Label, LmcError, did_you_mean, suggestion
+from lmc.regular import real_path
 from lmc.source import Source, Span
 from lmc.syntax import nodes
 from lmc.syntax.parser import parse
@@ -169,6 +170,10 @@ class Linker:
 
     def _read(self, name: str, path: nodes.String) -> Generator[Loading, Any, File | None]:
         folder = None if is_absolute(path.value) else self._folder
+        if not name.startswith(STANDARD) and real_path(Path(name)) is None:
+            message = f"cannot import {short(path.value)}: {IMPOSSIBLE}"
+            self.ctx.report("missing-file", message, path.span)
+            return None
         if not name.startswith(STANDARD) and not self._consent.may_read(Path(name), folder):
             message = outside("the imported file", path.value)
             self.ctx.report("outside-folder", message, path.span, help=ALLOW_PATH)

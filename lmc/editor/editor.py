@@ -15,6 +15,7 @@ from lmc.diagnostics import Diagnostic, LmcError
 from lmc.editor import colours, lenses, outline
 from lmc.editor.completion import Suggestion, complete
 from lmc.editor.describing import Heading
+from lmc.editor.findings import findings
 from lmc.editor.hover import hover
 from lmc.editor.inspected import MOST_CHARS, Inspected, Inspector
 from lmc.editor.mends import mends
@@ -98,21 +99,10 @@ class Editor:
 
         A finding is told once, also if several programs import its file.
         """
-        found: dict[str, dict[tuple[object, ...], lsp.Diagnostic]] = {
-            buffer.uri: {} for buffer in self.texts.buffers.values()
-        }
-        for name in list(self.texts.buffers):
-            seen = self.inspector.of(name)
-            for one in seen.found if seen is not None else ():
-                source = one.span.source if one.span else seen.source if seen else None
-                if source is None or self.texts.is_library(source):
-                    continue
-                made = self.diagnostic(one, source)
-                key = (one.code, one.message, one.span and (one.span.start, one.span.end))
-                found.setdefault(self.texts.uri_of(source), {})[key] = made
+        found = findings(self.inspector)
         versions = {b.uri: b.version for b in self.texts.buffers.values()}
         for uri in {*found, *self._published}:
-            told = list(found.get(uri, {}).values())
+            told = [self.diagnostic(one, source) for one, source in found.get(uri, ())]
             yield lsp.PublishDiagnosticsParams(uri, told, versions.get(uri))
         self._published = {uri for uri, told in found.items() if told}
 

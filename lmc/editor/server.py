@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from pygls.lsp.server import LanguageServer
 from lmc.diagnostics import Diagnostic, LmcError
 from lmc.editor import colours, lenses
 from lmc.editor.editor import Editor
+from lmc.editor.protocol import Protocol
 from lmc.editor.running import Outcome, run_arguments, run_lmc, test_arguments
+from lmc.editor.texts import without_mark
 from lmc.redaction import logger
 from lmc.tasks.garbage import OBJECTS
 from lmc.version import __version__
@@ -43,9 +46,11 @@ class Refused(JsonRpcException):
 
 
 class _Quiet(logging.Filter):
-    """Leaves refusals out of the log: they are answers, not faults."""
+    """Leaves out of the log what is no fault: refusals, and cancellations that come too late."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Cancel notification for unknown"):
+            return False
         return not (record.exc_info and isinstance(record.exc_info[1], Refused))
 
 
@@ -53,7 +58,7 @@ class Served(LanguageServer):
     """The connection to one editor."""
 
     def __init__(self) -> None:
-        super().__init__("lmc", __version__)
+        super().__init__("lmc", __version__, protocol_cls=Protocol)
         self.editor = Editor()
         self._due: asyncio.TimerHandle | None = None
         self._running: set[asyncio.Task[Any]] = set()
@@ -99,7 +104,8 @@ class Served(LanguageServer):
         known = self.editor.texts.buffers.get(name)
         if not path.is_file():
             raise Refused("Save the file first: it is run from the disk.")
-        if known is not None and known.source.text != path.read_text("utf-8", "replace"):
+        saved = without_mark(path.read_bytes().decode("utf-8", "replace"))
+        if known is not None and known.source.text != saved:
             self.window_show_message(
                 lsp.ShowMessageParams(
                     lsp.MessageType.Info, f"{path.name} has unsaved changes: the saved text runs."
@@ -264,14 +270,21 @@ def _line(diagnostic: Diagnostic) -> str:
 
 
 def _add_commands(server: Served) -> None:
-    def command(name: str, way: Callable[..., Any]) -> None:
+    def command(name: str, way: Callable[..., Any], needed: int = 1) -> None:
+        """Do a command, whose first two arguments are texts; so many of them must be there."""
+
         async def handle(*arguments: Any) -> Any:
+            try:
+                signature(way).bind(*arguments)
+            except TypeError as wrong:
+                raise Refused(f"wrong arguments of {name}: {wrong}") from None
+            texts = (*arguments[:needed], *(one for one in arguments[needed:2] if one is not None))
+            if not all(isinstance(one, str) for one in texts):
+                raise Refused(f"wrong arguments of {name}: the first two are texts")
             try:
                 return await way(*arguments)
             except LmcError as refused:
                 raise Refused(_words(refused)) from None
-            except TypeError as wrong:
-                raise Refused(f"wrong arguments of {name}: {wrong}") from None
 
         server.command(name)(handle)
 
@@ -307,8 +320,8 @@ def _add_commands(server: Served) -> None:
 
     command("lmc.preview", preview)
     command(lenses.SHOW_PROMPT, show_prompt)
-    command(lenses.RUN, run)
-    command(lenses.RUN_TEST, run_test)
+    command(lenses.RUN, run, 2)
+    command(lenses.RUN_TEST, run_test, 2)
     command(lenses.GRAPH, graph)
     command(lenses.EXPLAIN, explain)
 

@@ -46,7 +46,10 @@ class Texts:
 
     def name_of(self, uri: str) -> str:
         """The name of a document."""
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError:  # such as `file://[`
+            return uri
         if parts.scheme != "file":
             return uri
         host = f"//{parts.netloc}" if parts.netloc else ""
@@ -73,10 +76,8 @@ class Texts:
     def put(self, uri: str, version: int, text: str) -> Source:
         """Take the text of an open document."""
         name = self.name_of(uri)
-        path = Path(name) if urlsplit(uri).scheme == "file" else None
-        if text.startswith("\ufeff"):
-            text = " " + text[1:]  # no offset changes
-        source = Source(name, text, path)
+        path = Path(name) if name != uri else None
+        source = Source(name, without_mark(text), path)
         self.buffers[name] = Buffer(uri, version, source)
         return source
 
@@ -119,6 +120,11 @@ class Texts:
                 left -= 1
             if not left:
                 return
+
+
+def without_mark(text: str) -> str:
+    """A text with a space for its byte order mark, so that no offset changes."""
+    return " " + text[1:] if text.startswith("\ufeff") else text
 
 
 def _stamp(name: str) -> Stamp:

@@ -50,10 +50,12 @@ def draw_view(drawn: View, *, styled: bool = True) -> str:
     homes = dict(_homes(drawn.root, ()))
     root = _place(drawn.root, drawn.edges, homes)
     spots: dict[str, _Spot] = {}
-    shapes = list(_shapes(root, 0.0, 0.0, spots))
+    list(_shapes(root, 0.0, 0.0, spots))
     clusters = {name for path in homes.values() for name in path[:-1]}
     boxes = [spot for name, spot in spots.items() if name not in clusters]
-    edges = [_edge(edge, spots, boxes, number) for number, edge in enumerate(drawn.edges)]
+    arrows = [_edge(edge, spots, boxes, number) for number, edge in enumerate(drawn.edges)]
+    root.width = max(root.width, *(right + _PAD / 2 for _, right in arrows), 0.0)
+    shapes = list(_shapes(root, 0.0, 0.0, spots))
     width, height = root.width + 2, root.height + 2
     return "\n".join(
         [
@@ -65,7 +67,7 @@ def draw_view(drawn: View, *, styled: bool = True) -> str:
             ' markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#6e7781"/></marker>'
             "</defs>",
             *shapes,
-            *edges,
+            *(arrow for arrow, _ in arrows),
             "</svg>",
         ]
     )
@@ -200,10 +202,12 @@ def _rectangle(
     )
 
 
-def _edge(edge: Edge, spots: Mapping[str, _Spot], boxes: Sequence[_Spot], number: int) -> str:
-    """An arrow, around the boxes that stand in its way."""
+def _edge(
+    edge: Edge, spots: Mapping[str, _Spot], boxes: Sequence[_Spot], number: int
+) -> tuple[str, float]:
+    """An arrow, around the boxes that stand in its way, and how far right it and its label go."""
     if edge.source not in spots or edge.target not in spots:
-        return ""
+        return "", 0.0
     sx, sy, sw, sh = spots[edge.source]
     tx, ty, tw, th = spots[edge.target]
     if ty > sy + sh - 1:  # below: from the bottom to the top
@@ -220,11 +224,13 @@ def _edge(edge: Edge, spots: Mapping[str, _Spot], boxes: Sequence[_Spot], number
     kind = "edge back" if edge.dashed else "edge"
     way = _curve(start, first, second, end)
     line = f'<path class="{kind}" d="{way}" marker-end="url(#lmc-tip)"/>'
+    right = max(start[0], end[0], (start[0] + 3 * first[0] + 3 * second[0] + end[0]) / 8)
     if not edge.label:
-        return line
+        return line, right
     x, y = ((a + 3 * b + 3 * c + d) / 8 for a, b, c, d in zip(start, first, second, end))
     label = escape(_short(edge.label))
-    return f'{line}<text class="on" x="{x + 4:.1f}" y="{y + 3:.1f}">{label}</text>'
+    text = f'<text class="on" x="{x + 4:.1f}" y="{y + 3:.1f}">{label}</text>'
+    return line + text, max(right, x + 4 + len(_short(edge.label)) * _CHAR * 9 / 11)
 
 
 def _around(start: _Point, end: _Point, boxes: Sequence[_Spot], number: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,9 +142,9 @@ def file_source(path: Path, allowed: Callable[[Path], bool] = lambda path: True)
 
     Raises: LmcError[unknown-data-format, no-rows].
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # not `path.is_dir`, which raises for some paths
         return _files(path, _in_folder(path), path, allowed)
-    if any(mark in str(path) for mark in _MAGIC) and not path.exists():
+    if any(mark in str(path) for mark in _MAGIC) and not os.path.exists(path):
         return _pattern(path, allowed)
     return _file(path)
 

@@ -125,8 +125,8 @@ def read_file(path: Path, name: str, kind: str = "media") -> bytes:
             require_size(kind, file.seek(0, io.SEEK_END))
             file.seek(0)
             return file.read(max(MOST_BYTES.values()) + 1)
-    except OSError as problem:
-        reason = problem.strerror or problem
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
         raise MediaProblem(f"names `{short(name)}`, which cannot be read: {reason}") from None
 
 

@@ -29,6 +29,7 @@ from lmc.media.content import (
     require_size,
     short,
 )
+from lmc.regular import expanded, real_path
 
 _MOST = max(MOST_BYTES.values())
 _DATA_URL = re.compile(
@@ -102,7 +103,7 @@ def _named(text: str, kind: str, access: Access) -> bytes:
         return data
     if "\0" in text or not text:
         raise MediaProblem("names no file")
-    path = Path(text).expanduser()
+    path = expanded(text)
     if access.anywhere:
         return read_file((access.folder or Path()) / path, text, kind)
     if access.folder is None:
@@ -116,7 +117,7 @@ def _named(text: str, kind: str, access: Access) -> bytes:
             f"names `{short(text)}`, which is not in the folder of {access.owner}; move it there, "
             "or allow the folder with `--allow-path DIR`, or `paths=[DIR]` in Python"
         )
-    return read_file(path.resolve(), text, kind)
+    return read_file(real_path(path) or path, text, kind)
 
 
 def _of_data_url(text: str, kind: str) -> bytes:

@@ -24,7 +24,7 @@ from lmc.models.engine.pretrained import pretrained
 from lmc.models.named_files import named_file, require_weights
 from lmc.models.transformers_local import Transformers, computing
 from lmc.redaction import logger
-from lmc.regular import open_regular
+from lmc.regular import expanded, open_regular
 
 _log = logger(__name__)
 
@@ -53,7 +53,7 @@ def find_gguf(model: str, settings: Mapping[str, Any], *, prefix: str = "gguf/")
 
     Raises: LmcError[unknown-model, outside-folder, weights-not-allowed].
     """
-    given = Path(model).expanduser()
+    given = expanded(model)
     for place in (named_file(_FILE, model, settings), given):
         if place.exists():
             if place is given:  # beside the user

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmc.consent import OWN, Consent
+from lmc.consent import IMPOSSIBLE, OWN, Consent, short
 from lmc.diagnostics import LmcError
 from lmc.models.origins import Address, is_allowed
+from lmc.regular import expanded, real_path
 
 HUB = Address("https://huggingface.co", users=False)
 
@@ -16,11 +17,14 @@ HUB = Address("https://huggingface.co", users=False)
 def named_file(what: str, name: str, settings: Mapping[str, Any]) -> Path:
     """The path of a file: in the program's folder if the program names it, else anywhere.
 
-    Raises: LmcError[outside-folder].
+    Raises: LmcError[outside-folder, missing-file].
     """
     folder = Path(settings.get("base_dir") or ".")
     if settings.get("users"):
-        return folder / Path(name).expanduser()
+        path = folder / expanded(name)
+        if real_path(path) is None:
+            raise LmcError.of("missing-file", f"{what} is {short(name)}: {IMPOSSIBLE}")
+        return path
     consent: Consent = settings.get("consent") or OWN
     return consent.place(folder, name, what)
 

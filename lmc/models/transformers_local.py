@@ -19,6 +19,7 @@ from lmc.diagnostics import LmcError
 from lmc.models.base import Answer, Capabilities, Price, Request
 from lmc.models.engine.worker import Errand, Job, SteppedEngine, Worker
 from lmc.models.named_files import named_file, require_weights
+from lmc.regular import expanded
 
 T = TypeVar("T")
 _HASHED_IN_FULL_BYTES = 64 << 20
@@ -140,7 +141,7 @@ def open_transformers(
     path that is not a folder with a model, LmcError[outside-folder] for one that a program may not
     name, LmcError[weights-not-allowed] for what an artifact names without consent.
     """
-    given = Path(model).expanduser()
+    given = expanded(model)
     for folder in (named_file(_FOLDER, model, settings), given):
         if (folder / "config.json").is_file():
             if folder is given:  # beside the user, and no name on the hub

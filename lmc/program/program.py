@@ -24,6 +24,7 @@ from lmc.program.prompting import Mirror, first_prompt
 from lmc.program.remembering import VARIABLE, open_stores
 from lmc.program.streams import Stream, field_path, partly, text_pieces
 from lmc.prompts.spec import Message
+from lmc.regular import real_path
 from lmc.requests.cache import Cache
 from lmc.requests.database_cache import open_cache
 from lmc.requests.pool import ANY_MODEL, ModelPool
@@ -85,7 +86,7 @@ def load(path: str | Path, options: LoadOptions) -> Program:
 
 def _load(path: str | Path, options: LoadOptions) -> Program:
     path = Path(path)
-    base_dir, stranger = path.resolve().parent, path.suffix == ".lmpc"
+    base_dir, stranger = (real_path(path) or path.absolute()).parent, path.suffix == ".lmpc"
     consent = options.consent(stranger=stranger)
     if is_traced(options.otel):
         require_installed()

@@ -39,15 +39,23 @@ def require_json(request: Request) -> None:
     if _JSON.match(kind) is None:
         help = "send the header `Content-Type: application/json`"
         raise LmcError.of("not-json", "the body must be JSON, and say so", help=help)
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed not in ("", "identity"):
+        help = "send it as it is, without `Content-Encoding`"
+        raise LmcError.of("not-json", "this server reads no compressed bodies", help=help)
 
 
 def parsed(body: bytes) -> Any:
     """The value of a JSON text. Raises: LmcError[bad-json]."""
     try:
-        return json.loads(body.decode(), parse_float=_finite, parse_constant=_refuse)
+        return json.loads(
+            body.decode(), parse_float=_finite, parse_int=_whole, parse_constant=_refuse
+        )
     except UnicodeDecodeError:
         raise LmcError.of("bad-json", "the body is not UTF-8") from None
-    except (ValueError, RecursionError) as problem:
+    except RecursionError:
+        raise LmcError.of("bad-json", "the body is nested too deeply") from None
+    except ValueError as problem:
         raise LmcError.of("bad-json", f"the body is not JSON: {problem}") from None
 
 
@@ -56,6 +64,13 @@ def _finite(text: str) -> float:
     if value - value != 0:
         raise ValueError(f"the number {text[:20]} is too large")
     return value
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python reads no more than some thousand digits
+        raise ValueError(f"a number has {len(text):,} digits, which is too many") from None
 
 
 def _refuse(word: str) -> NoReturn:

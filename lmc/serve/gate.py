@@ -42,7 +42,8 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 class Gatekeeper:
     """Lets requests through to an application, or answers them with a problem.
 
-    The scope of a request gets `lmc.id` and `lmc.owner`; the application may set `lmc.route`.
+    The scope of a request gets `lmc.id` and `lmc.owner`; the application may set `lmc.route`, and
+    `lmc.methods` where a path has others.
     """
 
     def __init__(
@@ -131,6 +132,8 @@ class _Exchange:
         status, again_s = status_of(failure), retry_after_s(failure)
         kind, body = _told(failure, scope)
         headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        if status == 405 and (methods := scope.get("lmc.methods")):
+            headers.append((b"allow", ", ".join(sorted(methods)).encode()))
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         if again_s is not None:
@@ -175,6 +178,8 @@ class _Body:
             self._whole = not message.get("more_body", False)
             if self._got > self._most:
                 raise self._too_large()
+        elif message["type"] == "http.disconnect":
+            raise ClientLeft
         return message
 
     def _too_large(self) -> LmcError:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc.ir.graph import Graph, Port
 from lmc.serve.hosted import HostedProgram, Programs
+from lmc.serve.openai_forms import MOST_CHOICES
 from lmc.serve.options import ServeOptions
 from lmc.values import json_schema
 from lmc.values.schema import fields_schema
@@ -263,21 +264,60 @@ _JOB_PATHS = {
 }
 _ANY = _json_answer({"type": "object"})
 _TEXT = {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+_WORD = {"type": "string"}
+_OPENAI_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": _WORD,
+                "type": _WORD,
+                "param": {"type": ["string", "null"]},
+                "code": _WORD,
+            },
+            "required": ["message", "type", "param", "code"],
+        }
+    },
+    "required": ["error"],
+}
+
+
+def _openai(summary: str, request: Schema | None = None, *, streams: bool = False) -> Schema:
+    """An endpoint of OpenAI's API, whose failures have a form of their own."""
+    found = _shared(summary, _answers({"type": "object"})["200"] if streams else _ANY)
+    found["responses"]["default"] = _json_answer(_OPENAI_ERROR, "What went wrong")
+    return {**found, "requestBody": _json_body(request)} if request else found
+
+
+_CHAT = {
+    "type": "object",
+    "properties": {
+        "model": {**_WORD, "description": "A program, `PROGRAM/TARGET`, or an engine"},
+        "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_CHOICES},
+        "stream": {"type": ["boolean", "null"]},
+        "stream_options": {"type": ["object", "null"]},
+        "response_format": {"type": ["object", "null"]},
+    },
+    "required": ["model", "messages"],
+}
+_VECTORS = {
+    "type": "object",
+    "properties": {
+        "model": _WORD,
+        "input": {"anyOf": [_WORD, {"type": "array", "items": _WORD}]},
+        "encoding_format": {"type": ["string", "null"]},
+    },
+    "required": ["model", "input"],
+}
 _SHARED_PATHS = {
     "/health/live": {"get": _shared("Whether the process answers", _ANY)},
     "/health/ready": {"get": _shared("Whether new requests are taken", _ANY)},
     "/metrics": {"get": _shared("Figures for Prometheus", _TEXT)},
-    "/v1/models": {"get": _shared("Programs and models, as OpenAI lists them", _ANY)},
+    "/v1/models": {"get": _openai("Programs and models, as OpenAI lists them")},
     "/v1/chat/completions": {
-        "post": {
-            **_shared("A chat completion by a program or model", _ANY),
-            "requestBody": _json_body({"type": "object"}),
-        }
+        "post": _openai("A chat completion by a program or model", _CHAT, streams=True)
     },
-    "/v1/embeddings": {
-        "post": {
-            **_shared("Vectors of texts", _ANY),
-            "requestBody": _json_body({"type": "object"}),
-        }
-    },
+    "/v1/embeddings": {"post": _openai("Vectors of texts", _VECTORS)},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -81,12 +82,12 @@ async def run(serving: ServerState, request: Request) -> Any:
     """Run a module or pipeline on the inputs in the body."""
     hosted, target = named_target(serving, request)
     inputs = await read_object(request)
+    whole = _wants_whole(request)
     id, owner, runner = request.scope["lmc.id"], request.scope["lmc.owner"], serving.runner
     if (key := request.headers.get("idempotency-key")) is not None:
         return await run_once(serving, request, (hosted.name, target), inputs, key)
     prepared = await runner.prepare(id, hosted, target, inputs, owner)
     if _wants_events(request):
-        whole = request.query_params.get("events") == "partial"
         root = request.scope.get("root_path", "")
         return EventResponse(
             run_events(runner, prepared, root, whole=whole), serving.options.ping_s
@@ -132,7 +133,20 @@ async def _all(
 
 
 def _wants_events(request: Request) -> bool:
-    return "text/event-stream" in request.headers.get("accept", "").lower()
+    """Whether the client takes events, and does not say `q=0` of them."""
+    for part in request.headers.get("accept", "").lower().split(","):
+        kind, *options = (word.replace(" ", "") for word in part.split(";"))
+        if kind == "text/event-stream":
+            return not any(re.fullmatch(r"q=0(\.0*)?", option) for option in options)
+    return False
+
+
+def _wants_whole(request: Request) -> bool:
+    """Whether each event is to have the whole value so far. Raises: LmcError[bad-request]."""
+    wanted = request.query_params.get("events", "delta")
+    if wanted not in ("delta", "partial"):
+        raise LmcError.of("bad-request", "`events` must be `delta` or `partial`")
+    return wanted == "partial"
 
 
 async def mcp(serving: ServerState, request: Request) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.routing import Match, Route, Router
 
 from lmc.diagnostics import LmcError
 from lmc.serve.gate import AsgiApp, Receive, Scope, Send
@@ -22,7 +22,7 @@ class KnownRoute(Route):
         await super().handle(scope, receive, send)
 
 
-def with_problems(inner: Any) -> AsgiApp:
+def with_problems(inner: Router) -> AsgiApp:
     """An application whose refusals of paths and methods are problems as all others."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,10 +31,17 @@ def with_problems(inner: Any) -> AsgiApp:
             await inner(scope, receive, send)
         except HTTPException as refused:
             if refused.status_code == 405:
+                scope["lmc.methods"] = _methods(inner, scope)
                 raise LmcError.of("wrong-method", "this path has no such method") from None
             raise LmcError.of("unknown-path", "there is nothing at this path") from None
 
     return call
+
+
+def _methods(router: Router, scope: Scope) -> set[str]:
+    """The methods that the path of a request has."""
+    routes = (r for r in router.routes if isinstance(r, Route) and r.methods)
+    return {m for r in routes if r.matches(scope)[0] is not Match.NONE for m in r.methods or ()}
 
 
 def bound(endpoint: Callable[[Request], Awaitable[Any]]) -> AsgiApp:

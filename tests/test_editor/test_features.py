@@ -11,6 +11,7 @@ from lmc.diagnostics import LmcError
 from lmc.editor import wording
 from lmc.editor.colours import MODIFIERS, TYPES
 from lmc.editor.editor import Editor
+from lmc.editor.inspected import Inspected
 from lmc.source import Source
 from lmc.syntax.printer import format_source
 
@@ -325,3 +326,37 @@ def test_python_behind_a_tool_is_found(editor: Editor, tmp_path: Path) -> None:
     (place,) = editor.definition(uri, at)
     assert place.uri == (tmp_path / "mine.py").as_uri()
     assert place.range.start.line == 3
+
+
+def test_a_finding_of_a_file_is_told_once_and_in_its_own_words(
+    editor: Editor, tmp_path: Path
+) -> None:
+    part = (tmp_path / "part.lmp").as_uri()
+    text = 'generate ask(q: str) -> str {\n  """A."""\n  template: {user: "{{ q }}"}\n}\n'
+    user = (tmp_path / "user.lmp").as_uri()
+    editor.open(
+        user, 1, 'from "part.lmp" import ask\npipeline main(q: str) -> str { return ask(q) }'
+    )
+    editor.open(part, 1, text)
+    told = {one.uri: one.diagnostics for one in editor.diagnostics()}
+    assert [one.code for one in told[part]] == ["dropped-instruction"]
+    assert "`ask`" in told[part][0].message
+    assert told[user] == []
+
+
+def test_a_check_that_fails_leaves_the_others_their_findings(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor.open("untitled:1", 1, "oops")
+    editor.open("untitled:2", 1, "oops")
+    inspect = editor.inspector.inspect
+
+    def failing(source: Source) -> Inspected:
+        if source.name == "untitled:1":
+            raise RuntimeError("a bug")
+        return inspect(source)
+
+    monkeypatch.setattr(editor.inspector, "inspect", failing)
+    told = {one.uri: one.diagnostics for one in editor.diagnostics()}
+    assert not told["untitled:1"]
+    assert told["untitled:2"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -253,6 +254,12 @@ async def test_commands_say_what_is_wrong(client: Client, tmp_path: Path) -> Non
         ("lmc.preview", [uri, "main", {"r": "a"}], "has no input"),
         ("lmc.preview", [uri, "main", 5], "JSON object"),
         ("lmc.preview", [], "arguments"),
+        ("lmc.preview", [5], "texts"),
+        ("lmc.preview", [None], "texts"),
+        ("lmc.graph", [uri, ["main"]], "texts"),
+        ("lmc.explain", [{}], "texts"),
+        ("lmc.run", [uri, None], "texts"),
+        ("lmc.runTest", [uri, None], "texts"),
         ("lmc.graph", [uri, "nobody"], "nobody"),
         ("lmc.run", [uri, "main"], "no example and no row"),
         ("lmc.run", ["untitled:1", "main", {}], "Save the file"),
@@ -264,6 +271,48 @@ async def test_commands_say_what_is_wrong(client: Client, tmp_path: Path) -> Non
     client.replace(uri, "generate main(q: str) -> str {")
     with pytest.raises(JsonRpcException, match="mistakes"):
         await client.command("lmc.preview", uri, "main")
+
+
+async def test_a_file_with_other_line_ends_and_a_mark_is_as_it_is_saved(
+    client: Client, tmp_path: Path
+) -> None:
+    text = '\ufefftest "t" {\r\n  assert 1 == 1\r\n}\r\n'
+    (tmp_path / "main.lmp").write_bytes(text.encode())
+    uri = client.open(tmp_path / "main.lmp", text)
+    client.shown.clear()
+    assert (await client.command("lmc.runTest", uri, "t"))["ok"]
+    assert not [words for words in client.shown if "unsaved" in words]
+    client.replace(uri, text + "# more\r\n")
+    await client.command("lmc.runTest", uri, "t")
+    assert [words for words in client.shown if "unsaved" in words]
+
+
+async def test_a_request_that_cannot_be_read_is_answered() -> None:
+    asked = {"jsonrpc": "2.0", "id": 7, "method": "textDocument/hover", "params": {}}
+    body = json.dumps(asked).encode()
+    process = await asyncio.create_subprocess_exec(
+        *START, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )  # fmt: skip
+    said, _ = await asyncio.wait_for(
+        process.communicate(b"Content-Length: %d\r\n\r\n%s" % (len(body), body)), 60
+    )
+    answers = [json.loads(part) for part in re.findall(rb"\r\n\r\n(\{.*?\})(?=Content|\Z)", said)]
+    assert [one["error"]["code"] for one in answers if one.get("id") == 7] == [-32602]
+
+
+async def test_a_uri_that_is_none_is_a_document_that_nobody_knows(client: Client) -> None:
+    assert await client.ask(lsp.TEXT_DOCUMENT_HOVER, "file://[") is None
+
+
+async def test_one_bad_import_leaves_the_others_their_findings(
+    client: Client, tmp_path: Path
+) -> None:
+    bad = client.open(tmp_path / "bad.lmp", 'from "a\\u0000b.lmp" import c\n')
+    other = client.open(tmp_path / "other.lmp", "pipeline main() -> int { return nobody }\n")
+    await client.checked()
+    assert client.codes(bad) == ["missing-file"]
+    assert client.codes(other) == ["unknown-name"]
 
 
 async def test_a_large_file_is_left_to_lmc_check(client: Client, tmp_path: Path) -> None:

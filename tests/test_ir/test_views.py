@@ -1,11 +1,13 @@
 """Views of the graph: every call is drawn, nothing breaks out of its label."""
 
+import re
 import shutil
 
 import pytest
 
 from lmc.ir.dot import to_dot, to_svg
 from lmc.ir.mermaid import to_mermaid
+from lmc.ir.svg import draw
 from lmc.ir.view import Box, Cluster, view
 from lmc.models.base import Request
 from lmc.models.scripted import Scripted
@@ -110,3 +112,20 @@ def test_each_call_of_a_run_fits_the_place_of_one_box() -> None:
     ]
     assert len(places) == 3
     assert fitting == [1] * 8
+
+
+@pytest.mark.parametrize("name", ["x", "a_name_" * 9])
+def test_arrows_and_their_labels_are_inside_the_picture(name: str) -> None:
+    source = f"""
+generate {name}(text: str) -> str {{ \"\"\"A.\"\"\" }}
+pipeline main(input_{name}: str) -> str {{
+  let last = loop text = {name}(input_{name}) for 3 until text == "" {{ yield {name}(text) }}
+  return last
+}}
+"""
+    svg = draw(lowered(source), "main")
+    width = float(re.search(r'viewBox="-1 -1 (\d+)', svg)[1]) - 1  # type: ignore[index]
+    labels = re.findall(r'class="on" x="([\d.]+)"[^>]*>([^<]*)<', svg)
+    assert any("again" in text for _, text in labels)
+    for x, text in labels:
+        assert float(x) + 5 * len(text) <= width, text

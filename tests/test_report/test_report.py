@@ -12,6 +12,7 @@ from lmc.requests.usage import Usage
 from lmc.runtime.parameters import Parameters
 from lmc.runtime.traces import CallTrace, Trace
 from lmc.traces.store import Run, TraceStore
+from tests.test_studio.browsers import browser
 
 IDENTITY = {
     "program": "desk.lmp", "target": "main", "metric": "right", "objective": None,
@@ -113,6 +114,15 @@ def test_the_page_shows_prompts_as_sent_and_rows_that_open_their_calls(run) -> N
     assert '<td class="number bad">1 → 0</td>' in page
     assert '<td class="number ">0 → 0</td>' in page  # a score of 0 that stays is not green
     assert "<script" not in page
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_names_fit_the_page(run, width) -> None:
+    text = report_page(run).replace("ask", "a_name_" * 20)
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": width, "height": 800})
+        page.set_content(text)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def test_the_page_needs_no_trace_store(run, tmp_path) -> None:

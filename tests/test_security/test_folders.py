@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,30 @@ def test_a_folder_that_begins_alike_is_another(tmp_path: Path) -> None:
     consent = Consent()
     assert not consent.may_read(tmp_path / "inside" / "x", tmp_path / "in")
     assert consent.may_read(tmp_path / "in" / "x", tmp_path / "in")
+
+
+NOWHERE = [r"x\u0000y", "round", "a" * 300]  # a zero byte, a circle of links, too long a name
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_a_path_that_no_file_can_have_is_a_mistake_of_the_program(name: str) -> None:
+    for suffix in (".lmp", ".jsonl", ""):
+        os.symlink(f"round{suffix}", f"in/round{suffix}")
+    assert refusal(lambda: lmc.load(write(IMPORT, f"{name}.lmp"))) == "missing-file"
+    rows = lmc.load(write(ROWS, f"{name}.jsonl"))
+    assert refusal(lambda: lmc.evaluate(rows)) == "missing-file"
+    for model in ("hf/", "gguf/", "llama.cpp/", "scripted/", "recorded/"):
+        program = lmc.load(write(MODEL, f"{model}{name}"))
+        assert refusal(partial(program.main, q="a")) in ("missing-file", "unknown-model"), model
+
+
+def test_a_path_of_an_unknown_home_is_outside() -> None:
+    rows = lmc.load(write(ROWS, "~nobody-has-this-name/rows.jsonl"))
+    assert refusal(lambda: lmc.evaluate(rows)) == "outside-folder"
+
+
+def test_a_path_that_the_user_gives_leads_nowhere() -> None:
+    os.symlink("round.lmp", "round.lmp")
+    assert refusal(lambda: lmc.load("round.lmp")) == "cannot-read"
+    main = lmc.load(write(IMPORT, "far.lmp"))
+    assert refusal(lambda: lmc.evaluate(main, data="a" * 300)) is not None

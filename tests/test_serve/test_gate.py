@@ -179,6 +179,19 @@ def test_a_body_that_is_too_large_or_too_slow(tmp_path):
             assert raw.recv(4000).startswith(b"HTTP/1.1 408")
 
 
+def test_a_client_that_leaves_within_its_body_is_no_fault(tmp_path, caplog):
+    with served(tmp_path) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port)) as raw:
+            head = "POST /run/main HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
+            raw.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
+        counted = 'lmc_requests_total{route="/run/{target}",status="499"}'
+        until = time.monotonic() + 20
+        while counted not in client.get("/metrics").text:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
 def test_a_connection_that_sends_no_whole_head_is_closed(tmp_path):
     from lmc.serve.application import app
     from tests.test_serve.servers import loaded, running

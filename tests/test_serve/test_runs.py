@@ -1,5 +1,6 @@
 """Runs, streams and batches over HTTP."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -145,6 +146,33 @@ def test_a_page_of_another_site_cannot_send_a_simple_request(client):
         "/run/main", content=b'{"question": "a"}', headers={"content-type": "text/plain"}
     )
     assert got.json()["slug"] == "not-json" and got.status_code == 415
+
+
+def test_a_wrong_method_is_told_the_right_ones(client):
+    for path, methods in (("/run/main", "POST"), ("/v1/models", "GET, HEAD"), ("/jobs/a", "")):
+        got = client.request("PUT", path)
+        assert got.status_code == 405 and got.headers["allow"].startswith(methods)
+    assert got.headers["allow"] == "DELETE, GET, HEAD, POST"  # the path has several routes
+
+
+def test_which_form_the_client_takes(client):
+    for accept, kind in [
+        ("text/event-stream", "text/event-stream"),
+        ("application/json, Text/Event-Stream; q=0.5", "text/event-stream"),
+        ("text/event-stream;q=0, application/json", "application/json"),
+        ("text/event-stream; Q = 0.00", "application/json"),
+        ("*/*", "application/json"),
+    ]:
+        got = client.post("/run/main", json={"question": "a"}, headers={"accept": accept})
+        assert got.headers["content-type"].startswith(kind), accept
+    got = client.post("/run/main?events=all", json={"question": "a"})
+    assert got.status_code == 400 and "`partial`" in got.json()["detail"]
+
+
+def test_a_compressed_body_is_refused_as_such(client):
+    body = gzip.compress(b'{"question": "a"}')
+    got = client.post("/run/main", content=body, headers={**JSON, "content-encoding": "gzip"})
+    assert got.status_code == 415 and "Content-Encoding" in got.json()["help"]
 
 
 def test_health_figures_and_documents(client):

@@ -12,6 +12,8 @@ from tests.test_studio.studios import TOKEN, folder, opened
 
 VIEWS = ("write", "try", "compile", "runs", "compare", "rows")
 PHOTO = "pipeline seen(photo: image, note: str) -> str { return note }"
+NAME = "a_name_" * 20
+LONG = f'generate {NAME}(in_{NAME}: str) -> str {{ """A.""" }}'
 DOT = (  # a PNG of one pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
@@ -26,6 +28,7 @@ def place(tmp_path_factory):
         line = {"id": "a", "score": score, "pred": name, "error": None, "calls": 1, "tokens": 2}
         (work / f"{name}.results.jsonl").write_text(json.dumps(line) + "\n")
     (work / "photo.lmp").write_text(PHOTO)
+    (work / "long.lmp").write_text(LONG)
     (work / ".lmc").mkdir()
     store = TraceStore(f"sqlite:///{work}/.lmc/traces.db")
     call = CallTrace((1, 1), "/", "ask", "generate", {"question": "is it 3?"}, result="it is three")
@@ -160,6 +163,18 @@ def test_every_view_fits_and_can_be_read(place, scheme, width) -> None:
         assert page.evaluate(UNNAMED) == [], view
         assert page.evaluate(FAINT) == [], view
     assert page.complaints == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_name_fits(place, width) -> None:
+    page = page_of(place, width=width)
+    page.select_option("nav select", "long.lmp")
+    page.wait_for_selector(f".prompts >> text={NAME}")
+    for view, shown in (("write", ".prompts"), ("try", ".form")):
+        page.evaluate("view => { location.hash = `#/${view}`; }", view)
+        page.wait_for_selector(f"{shown} >> text={NAME} >> visible=true")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, view
     page.context.close()
 
 
