@@ -10,16 +10,16 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from lmc.cluster.crew import MOST_TRIES, START_S
+from lmc.cluster.far import FarExecutor
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.blocks import BlockRows, block_failures, joined, require_free
-
-if TYPE_CHECKING:
-    from lmc.cluster.far import FarExecutor
+from lmc.runtime.executor import Executor
+from lmc.tasks.loop import run_sync
 
 SLICE_ROWS = 512
 EACH = 2  # slices of a task that a worker has: while one ends, the other one runs
@@ -27,29 +27,46 @@ TASKS = 2  # for the same reason
 LOOK_S = 1.0
 
 
-def map_dataset(executor: FarExecutor, target: str, rows: BlockRows, dataset: Any, run: int) -> Any:
+def map_dataset(
+    executor: Executor,
+    target: str,
+    rows: BlockRows,
+    dataset: Any,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Any:
     """The `ray.data.Dataset` with columns of results, which is computed when it is read.
 
-    `run` is the number of these runs at the crew, which must stay open until then.
-    Raises: LmcError[not-on-cluster, bad-row].
+    The executor and its workers must be there until then. `progress` is told of rows that ran.
+    Raises: LmcError[not-on-cluster, bad-row, no-workers].
     """
     from ray.data import TaskPoolStrategy
 
-    crew = executor.crew
-    if why := executor.stays(target):
+    far = far_executor(executor)
+    crew = far.crew
+    if why := far.stays(target):
         message = f"workers cannot run `{target}`: {why}"
         help = "give its rows to `batch`, or to `lmc batch` with a file for the results"
-        raise LmcError.of("not-on-cluster", message, executor.graph(target).span, help=help)
+        raise LmcError.of("not-on-cluster", message, far.graph(target).span, help=help)
     if crew.free_cpus < 1:
         message = f"{crew.size} workers leave no CPU of the cluster to read and write the dataset"
         raise LmcError.of("not-on-cluster", message, help="give less: `--on ray?workers=N`")
     if (schema := dataset.schema(fetch_if_missing=False)) is not None:
         require_free(schema.names)
-    runs = SharedRuns(crew.name, crew.size, rows, (executor.id, run, target))
+    run_sync(crew.free_hand())
+    runs = SharedRuns(crew.name, crew.size, rows, (far.id, crew.open_runs(progress), target))
     compute = TaskPoolStrategy(size=TASKS)
     return dataset.map_batches(
         runs.of_block, batch_size=None, batch_format="pyarrow", num_cpus=0, compute=compute
     )
+
+
+def far_executor(executor: Executor) -> FarExecutor:
+    """An executor whose runs are on workers. Raises: LmcError[not-on-cluster]."""
+    if not isinstance(executor, FarExecutor):
+        message = "datasets and folders of results need workers"
+        help = 'name a cluster: `--on ray`, or `on="ray"` in Python'
+        raise LmcError.of("not-on-cluster", message, help=help)
+    return executor
 
 
 @frozen
@@ -69,8 +86,8 @@ class SharedRuns:
         hands = Hands(self.crew)
         needed = block.select(self.rows.needed(block.schema.names))
         starts = range(0, block.num_rows, SLICE_ROWS)
-        slices = [Slice(at, needed.slice(at, SLICE_ROWS)) for at in starts]
-        waiting, out = slices[::-1], dict[Any, Slice]()
+        slices = [BlockSlice(at, needed.slice(at, SLICE_ROWS)) for at in starts]
+        waiting, out = slices[::-1], dict[Any, BlockSlice]()
         for one in slices:
             while one.results is None:
                 while waiting and len(out) < EACH * self.workers and (hand := hands.free(out)):
@@ -81,7 +98,7 @@ class SharedRuns:
             yield joined(block.slice(one.start, SLICE_ROWS), one.results)
             one.rows = one.results = None
 
-    def _collected(self, out: dict[Any, Slice], hands: Hands) -> list[Slice]:
+    def _collected(self, out: dict[Any, BlockSlice], hands: Hands) -> list[BlockSlice]:
         """Take results that are there. Returns what lost workers had."""
         import ray
 
@@ -106,7 +123,7 @@ class SharedRuns:
         return lost
 
 
-class Slice:
+class BlockSlice:
     """Some rows of a block, where they start in it, and who has them."""
 
     def __init__(self, start: int, rows: Any) -> None:
@@ -132,7 +149,7 @@ class Hands:
         """A worker is gone."""
         self._up.pop(hand, None)
 
-    def free(self, out: dict[Any, Slice]) -> str | None:
+    def free(self, out: dict[Any, BlockSlice]) -> str | None:
         """The worker with the least to do; None if there is none with room.
 
         Raises: LmcError[no-workers].

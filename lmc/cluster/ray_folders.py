@@ -123,7 +123,7 @@ class Folder:
         with suppress(OSError):
             self.files.delete_dir(self._unfinished)
 
-    def written(self) -> Written:
+    def written(self) -> FolderContents:
         """What is in the folder, by the statistics in the files."""
         import pyarrow.dataset as tables
 
@@ -139,7 +139,9 @@ class Folder:
                     failed += group.num_rows - group.column(column).statistics.null_count
             bad = tables.field("failed").is_valid()
             shown = found.head(_SHOWN, columns=names, filter=bad).to_pylist() if failed else []
-        return Written(rows, failed, tuple(FailedRow(*map(str, row.values())) for row in shown))
+        return FolderContents(
+            rows, failed, tuple(FailedRow(*map(str, row.values())) for row in shown)
+        )
 
     @property
     def _unfinished(self) -> str:
@@ -182,7 +184,7 @@ class FailedRow:
 
 
 @frozen
-class Written:
+class FolderContents:
     """What a folder of results holds."""
 
     rows: int

@@ -1,4 +1,4 @@
-"""Runs a program on datasets that are too large for one process: those of Ray Data."""
+"""Runs a program on Parquet files by workers, which write the results to a folder."""
 
 from __future__ import annotations
 
@@ -28,21 +28,7 @@ from lmc.runtime.executor import Executor
 from lmc.tasks.loop import run_sync
 
 if TYPE_CHECKING:
-    from lmc.cluster.far import FarExecutor
     from lmc.cluster.ray_folders import FailedRow
-
-
-def map_dataset(program: Program, graph: Graph, dataset: Any) -> Any:
-    """A `ray.data.Dataset` with the columns of results for each row.
-
-    Raises: LmcError[not-on-cluster, bad-row, no-workers].
-    """
-    from lmc.cluster.ray_datasets import map_dataset as mapped
-
-    executor: FarExecutor = _far(program, program.executor)
-    run_sync(executor.crew.free_hand())
-    rows = BlockRows(target_row(graph), {}, program.consent)
-    return mapped(executor, graph.name, rows, dataset, executor.crew.open_runs())
 
 
 @frozen
@@ -68,11 +54,12 @@ def batch_into_folder(
     `progress` how many more are done. A run that was killed goes on with the rows that are missing.
     Raises: LmcError[not-on-cluster, cannot-read, cannot-write, bad-row], and as `evaluate`.
     """
-    from lmc.cluster.ray_datasets import map_dataset as mapped
+    from lmc.cluster.ray_datasets import far_executor, map_dataset
     from lmc.cluster.ray_folders import BLOCK_ROWS, Folder, quietly, read_parquet
 
     target = find_target(program, options.target)
-    graph, at_crew = target.graph, _far(program, program.executor).crew
+    graph = target.graph
+    far_executor(program.executor)  # or it says why not, before Ray starts
     if acting := acting_tools(program.graph, graph):
         message = f"the rows of a folder may run twice, and `{acting[0]}` has an effect"
         help = "name a file for the results: each of its rows runs once"
@@ -82,10 +69,8 @@ def batch_into_folder(
     with ExitStack() as stack, quietly():
         dataset = read_parquet(paths)
         rows.require(dataset.schema().names)
-        executor = _far(program, stack.enter_context(_running(program, graph.name, budget)))
-        run = at_crew.open_runs(progress)
-        mapped(executor, graph.name, rows, dataset, run)  # or it says why not
-        run_sync(at_crew.free_hand())
+        executor = stack.enter_context(_running(program, graph.name, budget))
+        map_dataset(executor, graph.name, rows, dataset)  # or it says why not
         wanted = min(dataset.count(), options.limit or sys.maxsize)
         finished = folder.begin(_asked(program, graph, paths, options))
         started(wanted)
@@ -93,7 +78,7 @@ def batch_into_folder(
         if options.limit is not None:  # the first rows that are not finished
             dataset = dataset.limit(wanted - finished)
         blocks = dataset.repartition(target_num_rows_per_block=BLOCK_ROWS)
-        folder.write(mapped(executor, graph.name, rows, blocks, run))
+        folder.write(map_dataset(executor, graph.name, rows, blocks, progress))
         usage = executor.pool.usage
     found = folder.written()
     return FolderFigures(found.rows, found.failed, found.first_failures, usage)
@@ -108,18 +93,6 @@ def _running(program: Program, target: str, budget: Budget | None) -> Iterator[E
         yield executor
     finally:
         run_sync(stack.aclose())
-
-
-def _far(program: Program, executor: Executor) -> FarExecutor:
-    """An executor of a cluster. Raises: LmcError[not-on-cluster]."""
-    if program.crew is None:
-        message = "datasets and folders of results need workers"
-        help = 'name a cluster: `--on ray`, or `on="ray"` in Python'
-        raise LmcError.of("not-on-cluster", message, help=help)
-    from lmc.cluster.far import FarExecutor
-
-    assert isinstance(executor, FarExecutor)
-    return executor
 
 
 def _source(target: Target, given: Any) -> tuple[list[str] | str, BlockRows]:

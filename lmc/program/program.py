@@ -435,9 +435,12 @@ class Callee:
         Data does when it is read or written. Rows do not pass through this process. `pred` is the
         result as JSON. A failed row has `failed` and `error`. Raises: LmcError.
         """
-        from lmc.program.datasets import map_dataset
+        from lmc.cluster.ray_datasets import map_dataset
+        from lmc.measure.blocks import BlockRows
+        from lmc.measure.rows import target_row
 
-        return map_dataset(self.program, self.graph, dataset)
+        rows = BlockRows(target_row(self.graph), {}, self.program.consent)
+        return map_dataset(self.program.executor, self.graph.name, rows, dataset)
 
     def stream(self, /, *args: Any, **inputs: Any) -> Stream[Any, Any]:
         """Run it, and give the result while it is written: to `for`, or to `async for`.
