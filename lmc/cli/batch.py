@@ -18,7 +18,6 @@ from lmc.cli.data_options import (
 )
 from lmc.cli.eval import EvalView, print_failures
 from lmc.cli.terminal import (
-    FILE,
     cache_option,
     consent_options,
     console,
@@ -33,6 +32,7 @@ from lmc.cli.terminal import (
 
 if TYPE_CHECKING:
     from lmc.measure.results import ResultsFile
+    from lmc.program.datasets import FolderFigures
 
 
 @click.command("batch")
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 @target_option
 @data_option
 @click.option(
-    "-o", "--out", type=FILE, required=True,
-    help="File for the results: .jsonl, or .parquet.",
+    "-o", "--out", required=True, metavar="PATH",
+    help="File for the results: .jsonl, or .parquet. With --on, a folder FOLDER/ of Parquet files.",
 )  # fmt: skip
 @limit_option
 @budget_option
@@ -56,7 +56,7 @@ def command(
     program: Path,
     target: str | None,
     data: str | None,
-    out: Path,
+    out: str,
     limit: int | None,
     budget: str | None,
     effects: bool,
@@ -64,13 +64,19 @@ def command(
 ) -> None:
     """Run PROGRAM (.lmp or .lmpc) on rows, and write one result for each, in their order.
 
+    With --on, a folder (FOLDER/, or an address such as s3://…) takes Parquet files of any size,
+    which workers read, run and write.
+
     If a batch was stopped or killed, give the same command again: answers that were paid for come
-    from the cache. The exit code is 1 if no row has a result.
+    from the cache, and a folder goes on with the rows that are missing. The exit code is 1 if no
+    row has a result.
     """
+    from lmc.program.datasets import batch_into_folder
     from lmc.program.measuring import batch_into
     from lmc.program.options import EvaluateOptions
     from lmc.program.program import load
 
+    found: ResultsFile | FolderFigures
     with load(program, **loading) as loaded, EvalView() as view:
         asked = EvaluateOptions(
             target=target,
@@ -80,13 +86,20 @@ def command(
             effects=effects,
             progress=view.row,
         )
-        found = batch_into(out, loaded, view.start, asked)
+        if _is_folder(out):
+            found = batch_into_folder(out, loaded, view.expect, view.advance, asked)
+        else:
+            found = batch_into(Path(out), loaded, view.start, asked)
     _print_results(found, out)
     if found.failed == found.rows:
         sys.exit(1)
 
 
-def _print_results(found: ResultsFile, out: Path) -> None:
+def _is_folder(out: str) -> bool:
+    return out.endswith("/") or "://" in out or Path(out).is_dir()
+
+
+def _print_results(found: ResultsFile | FolderFigures, out: str) -> None:
     screen = console()
     failed = f", {found.failed:,} of them without a result" if found.failed else ""
     screen.print(f"{count(found.rows, 'row')}{failed}")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lmc.measure.requirements import Requirement
     from lmc.measure.results import ResultsFile
     from lmc.measure.rows import Rows
+    from lmc.program.datasets import FolderFigures
     from lmc.program.program import Program
     from lmc.program.task import Task
 
@@ -203,7 +204,15 @@ class EvalView:
     def start(self, task: Task, rows: Rows) -> None:
         """Take the task and its rows. Everything is checked, and the rows are about to run."""
         self.task, self.rows = task, rows
-        self.progress.update(self.bar, total=len(rows))
+        self.expect(len(rows))
+
+    def expect(self, rows: int) -> None:
+        """So many rows are about to run."""
+        self.progress.update(self.bar, total=rows)
+
+    def advance(self, rows: int) -> None:
+        """Count rows that are done."""
+        self.progress.advance(self.bar, rows)
 
     def compare(self, results: Path) -> None:
         """If a model judged and the rows have labels, compute how far the two agree."""
@@ -213,7 +222,7 @@ class EvalView:
 
     def row(self, result: RowResult) -> None:
         """Count a row that is done."""
-        self.progress.advance(self.bar)
+        self.advance(1)
 
 
 def figures(found: Figures) -> dict[str, Any]:
@@ -256,7 +265,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     screen.print(f"wrote {path}")
 
 
-def print_failures(screen: Console, found: ResultsFile) -> None:
+def print_failures(screen: Console, found: ResultsFile | FolderFigures) -> None:
     """Print the first rows without a result, and how many more there are."""
     from rich.markup import escape
 

@@ -121,6 +121,9 @@ class Hand:
 
     def _told(self, kind: str, content: Any) -> None:
         id, told = content
+        if kind == "rows":
+            self.crew.hear_rows(id, told)
+            return
         if (lender := self.crew.lenders.get(id)) is not None:
             lender.hear(self, kind, told)
 
@@ -171,7 +174,8 @@ asking: ContextVar[Hand | None] = ContextVar("lmc_asking", default=None)
 class Crew:
     """The workers of one place. It belongs to lmc's event loop, on which the first use starts it.
 
-    `start` starts a worker. `size` is how many there are.
+    `start` starts a worker. `size` is how many there are. Their names begin with `name`, by which
+    tasks of the cluster find them. They leave `free_cpus` to these.
     """
 
     def __init__(
@@ -181,8 +185,11 @@ class Crew:
         *,
         silence_s: float = SILENCE_S,
         stop: Callable[[], Awaitable[None]] | None = None,
+        name: str = "",
+        free_cpus: float = 0.0,
     ) -> None:
         self.size, self.silence_s = size, silence_s
+        self.name, self.free_cpus = name, free_cpus
         self.in_flight = max(LEAST_IN_FLIGHT, EACH_IN_FLIGHT * size)
         self.blobs: dict[str, bytes] = {}
         self.pools: dict[str, ModelPool] = {}  # by the ids of executors
@@ -196,6 +203,7 @@ class Crew:
         self._numbers, self._runs = itertools.count(), itertools.count()
         self._pool_numbers: WeakKeyDictionary[ModelPool, int] = WeakKeyDictionary()
         self._reports: dict[int, Callable[[TrainingProgress], None]] = {}
+        self._heard_rows: dict[int, Callable[[int], None]] = {}
         self._trainings: dict[int, Path] = {}  # where their checkpoints are
         self._resends: dict[int, Callable[[], Awaitable[None]]] = {}
         self._changed: asyncio.Event | None = None
@@ -231,6 +239,16 @@ class Crew:
         words = f"{MOST_TRIES} workers were lost on it, one after the other"
         message, span = f"`{name}` has no result: {words}", executor.graph(name).span
         raise CallFailure(name, span, message, Attempts(), infrastructure=True)
+
+    def open_runs(self, heard: Callable[[int], None] = lambda rows: None) -> int:
+        """The number of runs that do not come from the driver. `heard` is told of rows."""
+        number = next(self._runs)
+        self.runs[number], self._heard_rows[number] = payers(), heard
+        return number
+
+    def hear_rows(self, number: int, rows: int) -> None:
+        """A worker has results of rows that it did not get from the driver."""
+        self._heard_rows[number](rows)
 
     async def train(
         self,

@@ -166,7 +166,7 @@ class FarExecutor(Executor):
         self._options = {key: options.get(key) for key in shipped}
         self._options["speculate"] = options.get("speculate", 0)
         self._id = ""
-        self._home: dict[str, bool] = {}
+        self._home: dict[str, str] = {}  # why the runs of a target stay here, or nothing
 
     async def run(
         self,
@@ -178,8 +178,7 @@ class FarExecutor(Executor):
         **watching: Any,
     ) -> Any:
         """As `Executor.run`."""
-        graph = self.graph(name)
-        if any(given is not None for given in watching.values()) or self._stays(graph):
+        if any(given is not None for given in watching.values()) or self.stays(name):
             return await super().run(name, inputs, trace=trace, sample=sample, **watching)
         brief = trace is None or trace.brief
         ran, value, found = await self.crew.run(self, name, dict(inputs), sample, brief=brief)
@@ -196,13 +195,20 @@ class FarExecutor(Executor):
             self._id = self._register()
         return self._id
 
-    def _stays(self, graph: Graph) -> bool:
-        if graph.name not in self._home:
-            here = self.watch is not None or self.pool.spans is not None
-            media = any(holds_media(port.type) for port in graph.inputs)
-            stores = self.program.stores and self._reached_stores(graph)
-            self._home[graph.name] = bool(here or media or stores or not self._portable())
-        return self._home[graph.name]
+    def stays(self, name: str) -> str:
+        """Why the runs of a module or pipeline stay in the driver; nothing if they do not."""
+        if name not in self._home:
+            self._home[name] = self._reason(self.graph(name))
+        return self._home[name]
+
+    def _reason(self, graph: Graph) -> str:
+        if self.watch is not None or self.pool.spans is not None:
+            return "its runs are watched, by `on_call` or by OpenTelemetry"
+        if any(holds_media(port.type) for port in graph.inputs):
+            return "it takes images, audio or files"
+        if self.program.stores and self._reached_stores(graph):
+            return "it reads stores"
+        return "" if self._portable() else "Python cannot send its functions"
 
     def _portable(self) -> bool:
         """Whether workers can have the program. A function of the caller may hold anything."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from lmc.cluster.crew import Crew
 from lmc.diagnostics import LmcError
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 BEAT_S = 2.0  # a worker with nothing to say says that
 LINGER_S = 0.001  # how long it waits for more to say, for each worker of the cluster, half of this
-STORE_BYTES = 200 << 20  # shared memory of a cluster that is started here
+STORE_BYTES = 300 << 20  # shared memory of a cluster that is started here
+SPARE_CPUS = 1  # for Ray Data, which reads and writes datasets
 CALLS_AT_ONCE = 64  # of an actor: one that hears, some that send, those of tables
 
 
@@ -42,6 +45,15 @@ class RayActor:
     async def hear(self) -> bytes:
         """The next message for the driver."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._next(), self._loop))
+
+    async def up(self) -> bool:
+        """Whether it is there: by the answer."""
+        return True
+
+    async def rows(self, *order: Any) -> Any:
+        """As `RowWorker.rows`."""
+        work = asyncio.run_coroutine_threadsafe(self._worker.rows(*order), self._loop)
+        return await asyncio.wrap_future(work)
 
     async def _next(self) -> bytes:
         if self._first:
@@ -97,23 +109,34 @@ class RayCluster:
         held = self._ray.cluster_resources()
         self.gpus = _share(place.gpus, 1.0 if held.get("GPU") else 0.0)
         self.cpus = _share(place.cpus, 1.0)
-        each = [(held.get("CPU", 1.0), self.cpus), (held.get("GPU", 0.0), self.gpus)]
+        room = max(held.get("CPU", 1.0) - SPARE_CPUS, 1.0)
+        each = [(room, self.cpus), (held.get("GPU", 0.0), self.gpus)]
         fitting = [there / wanted for there, wanted in each if wanted]
         self.workers = place.workers or max(1, int(min(fitting, default=1.0)))
+        self.free_cpus = held.get("CPU", 1.0) - self.workers * self.cpus
+        self.name = f"lmc-{uuid4().hex}-"
 
     def crew(self) -> Crew:
         """The workers, which start when they are first needed."""
         linger_s = LINGER_S / 2 * (1 + self.workers)
         beat_s = min(BEAT_S, self.place.silence_s / 4)
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_concurrency": CALLS_AT_ONCE}
-        kind = self._ray.remote(RayActor)
+        kind, numbers = self._ray.remote(RayActor), itertools.count()
 
         async def start() -> RayCarrier:
             if not self._ray.is_initialized():
                 raise ConnectionError("the connection to Ray is closed")
-            return RayCarrier(kind.options(**options).remote(linger_s, beat_s))
+            named = kind.options(name=f"{self.name}{next(numbers)}", **options)
+            return RayCarrier(named.remote(linger_s, beat_s))
 
-        return Crew(start, self.workers, silence_s=self.place.silence_s, stop=self._close)
+        return Crew(
+            start,
+            self.workers,
+            silence_s=self.place.silence_s,
+            stop=self._close,
+            name=self.name,
+            free_cpus=self.free_cpus,
+        )
 
     async def _close(self) -> None:
         if self._own:
@@ -156,6 +179,6 @@ def _connect(ray: Any, place: ClusterPlace) -> None:
 def _start(ray: Any, place: ClusterPlace, quiet: dict[str, Any]) -> None:
     """A cluster of this machine, with the CPUs that the workers want even if it has fewer."""
     wanted = (place.workers or 0) * _share(place.cpus, 1.0)
-    cpus = max(os.cpu_count() or 1, int(wanted + 0.999))
+    cpus = max(os.cpu_count() or 1, int(wanted + 0.999)) + SPARE_CPUS
     more: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     ray.init("local", num_cpus=cpus, **more, **quiet)

@@ -21,6 +21,7 @@ from lmc.cluster import checkpoints
 from lmc.cluster.leased import AskingPool, LeasingPool, asks_always, run_number
 from lmc.cluster.link import Link
 from lmc.diagnostics import LmcError
+from lmc.measure.blocks import BlockRows, block_results
 from lmc.models.adapters import Adapter, adapter_store, is_adapter_id
 from lmc.models.base import Answer, Backend, Capabilities, Request
 from lmc.models.registry import open_backend
@@ -93,6 +94,22 @@ class RowWorker:
         finally:
             self._ended(id)
         return True, result, _shortened(trace)
+
+    async def rows(self, id: str, run: int, name: str, rows: BlockRows, table: Any) -> Any:
+        """The results of the rows of a table, which do not come from the driver.
+
+        Raises: LmcError, as `block_results`.
+        """
+        run_number.set(run)
+        asks_always.set(False)
+        executor = await _held(self._executors, id, self._executor, MOST_EXECUTORS)
+        self._runs[id] += 1
+        try:
+            results = await block_results(executor, name, rows, table)
+        finally:
+            self._ended(id)
+        self.link.tell("rows", (run, table.num_rows))
+        return results
 
     def _ended(self, id: str) -> None:
         """A run ended: the driver hears what it spent before it hears of the end."""

@@ -13,7 +13,7 @@ from lmc.check.width import project
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
-from lmc.measure.metric_functions import Rewards
+from lmc.measure.metric_functions import Rewards, Score
 from lmc.measure.statistics import mean_interval
 from lmc.requests.budget import BudgetExceeded
 from lmc.requests.usage import Usage
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 512  # rows at a time; each model has its own limit of requests
 SHOWN_ROWS = 20  # in a notebook
-Failed = Literal["", "model", "infrastructure", "metric"]
+Failed = Literal["", "model", "infrastructure", "metric", "row"]
 
 
 @frozen
@@ -41,8 +41,8 @@ class RowResult:
 
     `failed` is the kind of failure. "model": the answer was unusable, or a tool or an expression
     failed on it; the row scores 0. "infrastructure": no model answered. "metric": the metric
-    failed. In the last two cases `value` is None and the row does not count. `rewards` are by
-    module, where the metric tells modules apart.
+    failed. "row": the row does not have the type of the inputs. In the last three cases `value` is
+    None and the row does not count. `rewards` are by module, where the metric tells modules apart.
     """
 
     id: str
@@ -210,6 +210,22 @@ async def evaluate(
         in_flight=in_flight,
     )
     return Evaluation(tuple(results[number] for number in range(len(results))))
+
+
+@frozen
+class UnscoredRow:
+    """The metric of runs that nobody scores."""
+
+    name: str
+
+    async def score(
+        self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
+    ) -> Score:
+        """A run that came to its end."""
+        return Score(1.0)
+
+
+UNSCORED = UnscoredRow("nothing")
 
 
 class Finished(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,18 +32,14 @@ class ParquetResults:
         self._pa = pyarrow("a file of results in Parquet")
         import pyarrow.parquet as pq
 
-        columns = {n: kind for n, kind in _COLUMNS.items() if scored or n not in _OF_SCORES}
-        fields = [(name, getattr(self._pa, kind)()) for name, kind in columns.items()]
         self._scored = scored
-        self._schema = self._pa.schema(fields)
+        self._schema = result_schema(() if scored else _OF_SCORES)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[RowResult] = []
 
     def write(self, result: RowResult) -> None:
         """Add a result."""
-        line = result.as_json(scored=self._scored)
-        pred = json.dumps(line["pred"], ensure_ascii=False)
-        self._rows.append({"retries": 0, **line, "pred": _encodable(pred)})
+        self._rows.append(result)
         if len(self._rows) >= GROUP_ROWS:
             self._flush()
 
@@ -54,11 +50,26 @@ class ParquetResults:
 
     def _flush(self) -> None:
         if self._rows:
-            for row in self._rows:
-                for name in ("feedback", "error"):
-                    row[name] = row.get(name) and _encodable(row[name])
-            self._writer.write_table(self._pa.Table.from_pylist(self._rows, self._schema))
+            rows = [*result_rows(self._rows, scored=self._scored)]
+            self._writer.write_table(self._pa.Table.from_pylist(rows, self._schema))
             self._rows = []
+
+
+def result_schema(without: Collection[str] = (*_OF_SCORES, "id")) -> Any:
+    """The columns of results as a `pyarrow.Schema`; of those beside the columns of their rows."""
+    pa = pyarrow("a table of results")
+    columns = {name: kind for name, kind in _COLUMNS.items() if name not in without}
+    return pa.schema([(name, getattr(pa, kind)()) for name, kind in columns.items()])
+
+
+def result_rows(results: Iterable[RowResult], *, scored: bool = False) -> Iterator[dict[str, Any]]:
+    """The values of the columns for each result."""
+    for result in results:
+        row = {"retries": 0, **result.as_json(scored=scored)}
+        row["pred"] = _encodable(json.dumps(row["pred"], ensure_ascii=False))
+        for name in ("feedback", "error"):
+            row[name] = row.get(name) and _encodable(row[name])
+        yield row
 
 
 def read_parquet_results(path: Path) -> Iterator[dict[str, Any]]:

@@ -112,7 +112,7 @@ class SourceRows:
                 number += 1
                 try:
                     values = self._values(raw, source, access)
-                except _BadRow as bad:
+                except BadRow as bad:
                     found = failure(bad.code, bad.message, source.place(place), bad.help)
                     problems += found.diagnostics
                     if len(problems) == MAX_REPORTED or bad.code == "missing-column":
@@ -127,7 +127,7 @@ class SourceRows:
     def _values(self, raw: Any, source: RowSource, access: Access) -> dict[str, Any]:
         if not isinstance(raw, dict):
             if not (source.table and isinstance(raw, Mapping)):
-                raise _BadRow("bad-row", "a row must be an object with a value for each column")
+                raise BadRow("bad-row", "a row must be an object with a value for each column")
             raw = dict(raw)
         cell = _table_cell if source.table else _cell
         return _row_values(raw, self.row, self.columns, access, cell, others=self.others)
@@ -219,13 +219,22 @@ def fingerprint(rows: Iterable[Row]) -> str:
     return hashlib.sha256("\n".join(row.id for row in rows).encode()).hexdigest()
 
 
-class _BadRow(Exception):
+class BadRow(Exception):
+    """A row that does not have its type. `lmc.measure.blocks` and `SourceRows` say where it is."""
+
     def __init__(self, code: str, message: str, help: str | None = None) -> None:
         super().__init__(message)
         self.code, self.message, self.help = code, message, help
 
 
 # --- one row ---
+
+
+def table_row(
+    raw: Mapping[str, Any], row: RecordType, columns: Mapping[str, str], access: Access
+) -> dict[str, Any]:
+    """The values of a row of a table, by field. Raises: BadRow."""
+    return _row_values(raw, row, columns, access, _table_cell, others=False)
 
 
 def _row_values(
@@ -252,7 +261,7 @@ def _row_values(
     try:
         typed = validate(row, taken_in(row, values, access))
     except InvalidValue as problem:
-        raise _BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
+        raise BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
     used = {_column(field, columns, raw) for field in row.fields}
     rest = {k: cell(_ANY, v, k) for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
@@ -269,11 +278,11 @@ def _column(field: Field, columns: Mapping[str, str], raw: Mapping[str, Any]) ->
     return columns.get(field.name, field.alias if alone else field.name)
 
 
-def _missing_column(field: Field, column: str, raw: Mapping[str, Any]) -> _BadRow:
+def _missing_column(field: Field, column: str, raw: Mapping[str, Any]) -> BadRow:
     near = did_you_mean(column, raw)
     message = f"the row has no column `{column}`; it has {', '.join(raw)}"
     help = f'write `columns: {{{field.name}: "{near}"}}`' if near else None
-    return _BadRow("missing-column", message, help)
+    return BadRow("missing-column", message, help)
 
 
 def _table_cell(type: Type, value: Any, column: str) -> Any:
@@ -281,7 +290,7 @@ def _table_cell(type: Type, value: Any, column: str) -> Any:
     try:
         return fitted(type, value)
     except BadValue as bad:
-        raise _BadRow("bad-row", f"`{column}` {bad}") from None
+        raise BadRow("bad-row", f"`{column}` {bad}") from None
 
 
 def _cell(type: Type, value: Any, column: str) -> Any:

@@ -32,7 +32,7 @@ def read_arrow(path: Path) -> Iterator[tuple[int, Any]]:
     with open_regular(path) as file:
         try:
             for batch in batches(pa, file):
-                for row in _rows(pa, batch):
+                for row in table_rows(pa, batch):
                     number += 1
                     yield number, row
         except (pa.ArrowException, struct.error, IndexError, UnicodeDecodeError) as problem:
@@ -65,7 +65,8 @@ def pyarrow(what: str) -> Any:
     return pa
 
 
-def _rows(pa: Any, batch: Any) -> Iterator[Any]:
+def table_rows(pa: Any, batch: Any) -> Iterator[Any]:
+    """The rows of a table or a record batch. Raises: NoRows if they are too large."""
     if batch.nbytes > MOST_BATCH_BYTES:
         raise NoRows(f"{batch.num_rows} rows have more than {MOST_BATCH_BYTES:,} bytes")
     for start in range(0, batch.num_rows, BATCH_ROWS):
@@ -152,7 +153,7 @@ def frame_rows(given: Any) -> Callable[[], Iterable[Any]] | None:
         return lambda: given.iter_rows(named=True)
     if hasattr(given, "to_batches") and hasattr(given, "schema"):  # pyarrow
         pa = pyarrow("a table of Arrow")
-        return lambda: (row for batch in given.to_batches() for row in _rows(pa, batch))
+        return lambda: (row for batch in given.to_batches() for row in table_rows(pa, batch))
     return None
 
 

@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.serialize import graph_to_json
-from lmc.measure.evaluate import Evaluation, RowResult, evaluate_each, require_columns
+from lmc.measure.evaluate import (
+    UNSCORED,
+    Evaluation,
+    RowResult,
+    evaluate_each,
+    require_columns,
+)
 from lmc.measure.evaluate import evaluate as evaluate_rows
 from lmc.measure.metric_functions import Score
 from lmc.measure.metrics import Metric
@@ -97,22 +103,6 @@ def batch_into(
     return run_sync(_within_budget(measurement, run))
 
 
-@frozen
-class UnscoredRow:
-    """The metric of runs that nobody scores."""
-
-    name: str
-
-    async def score(
-        self, gold: Mapping[str, Any], pred: Any, executor: Executor | None = None
-    ) -> Score:
-        """A run that came to its end."""
-        return Score(1.0)
-
-
-UNSCORED = UnscoredRow("nothing")
-
-
 def evaluate_against(
     path: Path,
     program: Program,
@@ -131,7 +121,7 @@ def evaluate_against(
 
     async def measure() -> tuple[ResultsFile, dict[str, float]]:
         budget = measurement.budget()
-        async with _running(program, measurement.task.graph.name, budget) as executor:
+        async with running(program, measurement.task.graph.name, budget) as executor:
             found = await measurement.results(executor, path)
             return found, await earlier(executor, budget) if earlier is not None else {}
 
@@ -167,7 +157,7 @@ def _earlier(base: Path, measurement: _Measurement) -> Earlier:
                 kept[result.id] = result.value
 
         judge = _JudgedBy(task.metric, executor)
-        async with _running(opened, graph.name, budget) as own:
+        async with running(opened, graph.name, budget) as own:
             await evaluate_each(own, graph.name, rows, judge, keep)
         return kept
 
@@ -261,12 +251,12 @@ async def _within_budget(
 ) -> T:
     """Measure. With a budget, use a separate pool."""
     task, budget = measurement.task, measurement.budget()
-    async with _running(task.program, task.graph.name, budget) as executor:
+    async with running(task.program, task.graph.name, budget) as executor:
         return await measure(executor)
 
 
 @asynccontextmanager
-async def _running(program: Program, target: str, budget: Budget | None) -> AsyncIterator[Executor]:
+async def running(program: Program, target: str, budget: Budget | None) -> AsyncIterator[Executor]:
     """An executor of a program, which keeps nothing. With a budget it has a pool of its own."""
     pool = program.open_pool(budget=budget) if budget else program.pool
     try:

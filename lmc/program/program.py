@@ -429,6 +429,20 @@ class Callee:
         bound = [self._bind_row(row) for row in rows]
         return run_sync(self._all(bound, return_exceptions=return_exceptions))
 
+    def map_dataset(self, dataset: Any) -> Any:
+        """Run it on the rows of a `ray.data.Dataset`: a dataset with columns for the results.
+
+        The program needs `on="ray"`, and must stay open until the dataset is computed, which Ray
+        Data does when it is read or written. Rows do not pass through this process. `pred` is the
+        result as JSON. A failed row has `failed` and `error`. Raises: LmcError.
+        """
+        from lmc.cluster.ray_datasets import map_dataset
+        from lmc.measure.blocks import BlockRows
+        from lmc.measure.rows import target_row
+
+        rows = BlockRows(target_row(self.graph), {}, self.program.consent)
+        return map_dataset(self.program.executor, self.graph.name, rows, dataset)
+
     def stream(self, /, *args: Any, **inputs: Any) -> Stream[Any, Any]:
         """Run it, and give the result while it is written: to `for`, or to `async for`.
 

@@ -163,9 +163,9 @@ def find_data(target: Target, given: Any, seed: int) -> Data:
     """
     program, graph = target.program, target.graph
     inputs = [port.name for port in graph.inputs]
-    given = given if given is not None else _declared_data(target)
+    given = given if given is not None else declared_data(target)
     if given is None:
-        raise _no_data(target)
+        raise no_data(target)
     if isinstance(given, str) and given in target.datasets:
         dataset = target.datasets[given]
         if MADE in dataset.settings:
@@ -200,14 +200,19 @@ def _given_rows(program: Program, graph: Graph, given: Any) -> Rows:
     return tuple(Row(f"{number}", row.values) for number, row in enumerate(rows, start=1))
 
 
-def _no_data(target: Target) -> LmcError:
+def no_data(target: Target) -> LmcError:
+    """The error of a target that has no rows."""
     help = "give --data, or `data:` in an `optimize` block"
     if target.program.blocks.held:
         help = "give --data: the sources in the artifact have no dataset for it"
     return LmcError.of("no-data", f"no data for `{target.graph.name}`", help=help)
 
 
-def _declared_data(target: Target) -> str | None:
+def declared_data(target: Target) -> str | None:
+    """The dataset of the `optimize` block, else the only one of the program.
+
+    Raises: LmcError[held-sources].
+    """
     target.program.blocks.require("the data", "--data")
     if target.declared is not None:
         return target.declared.data

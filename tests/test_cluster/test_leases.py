@@ -12,9 +12,8 @@ import pytest
 
 from lmc.cluster.crew import Crew, Hand
 from lmc.diagnostics import LmcError
-from lmc.measure.evaluate import evaluate
+from lmc.measure.evaluate import UNSCORED, evaluate
 from lmc.measure.rows import Row
-from lmc.program.measuring import UNSCORED
 from lmc.program.program import load
 from lmc.requests.budget import Budget, BudgetExceeded
 from lmc.requests.leases import Grant, Lease, LeasedBudget, LeasedLimits, Report, Wish

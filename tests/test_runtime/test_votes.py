@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from lmc.measure.evaluate import RowResult, evaluate_each
+from lmc.measure.evaluate import UNSCORED, RowResult, evaluate_each
 from lmc.measure.rows import Row
 from lmc.models.base import Answer, Request
 from lmc.models.scripted import Scripted
 from lmc.passes.pipeline import run_passes
-from lmc.program.measuring import UNSCORED
 from lmc.program.options import LoadOptions
 from lmc.program.program import Program
 from lmc.requests.pool import ModelPool
