@@ -88,16 +88,13 @@ def delete(runs: tuple[Path, ...]) -> None:
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    record, outcome = folder.whole_record() or {"state": "damaged"}, folder.outcome()
+    record, outcome = folder.whole_record() or {}, folder.outcome()
     identity: Mapping[str, Any] = record.get("identity", {})
     test = outcome.get("manifest", {}).get("test")
-    state = record.get("state", "?")
-    if state == "running" and folder.is_free:
-        state = "killed"
     last = time.strftime("%m-%d %H:%M", time.localtime(folder.changed_s))
     return {
         "name": folder.name,
-        "state": state,
+        "state": folder.state,
         "target": identity.get("target"),
         "steps": " >> ".join(identity.get("steps", ())),
         "before": test["before"]["mean"] if test else None,

@@ -39,6 +39,8 @@ def report_page(folder: RunFolder) -> str:
         text
     ).render(
         record=record,
+        state=folder.state,
+        why=record.get("why"),
         identity=record.get("identity", {}),
         outcome=outcome,
         bars=list(_bars(outcome.get("manifest", {}))),

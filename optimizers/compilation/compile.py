@@ -37,6 +37,7 @@ from lmc.program.program import Program
 from lmc.program.reached import reached
 from lmc.requests.budget import BudgetExceeded
 from lmc.runtime.parameters import Parameters
+from lmc.tasks.foreign import said
 from lmc.tasks.loop import run_async, run_sync
 from lmc.telemetry.tracking import CallersRun, callers_run
 from lmc.traces.store import TraceStore
@@ -423,7 +424,7 @@ class _Compilation:
         try:
             if self.out is not None and (self.confirmed != self.start or not self.out.exists()):
                 self._artifact("stopped").write(self.out)
-            self.journal.save("stopped")
+            self.journal.save("stopped", why=_why(cause))
         except LmcError as problem:
             told = cause.diagnostics if isinstance(cause, LmcError) else ()
             raise LmcError(*told, *problem.diagnostics) from None
@@ -439,3 +440,9 @@ class _Compilation:
 
     def _note(self, text: str) -> None:
         self._heard(events.Note(text, totals=self._totals()))
+
+
+def _why(cause: BaseException) -> str:
+    if isinstance(cause, LmcError):
+        return "; ".join(found.message for found in cause.diagnostics)
+    return "it was interrupted" if isinstance(cause, asyncio.CancelledError) else said(cause)

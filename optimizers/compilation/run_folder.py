@@ -148,6 +148,15 @@ class RunFolder:
         """The file for the page about the run."""
         return self.path / "report.html"
 
+    @property
+    def state(self) -> str:
+        """`running`, `complete`, `stopped`, or what nobody could write: `killed` or `damaged`."""
+        record = self.whole_record()
+        if record is None:
+            return "damaged"
+        state = str(record.get("state", "?"))
+        return "killed" if state == "running" and self.is_free else state
+
     def whole_record(self) -> dict[str, Any] | None:
         """The identity and the state of the run. None if they are missing or damaged."""
         return _read_json(self.path / _RECORD)

@@ -13,6 +13,7 @@ from bench.landscapes import PROGRAM, Landscape, reply, rows
 from lmc.cli.main import cli
 from lmc.models.scripted import Scripted
 from lmc.optimizers.compilation.compile import compile as improve
+from lmc.optimizers.compilation.run_folder import RunFolder
 
 
 def lmc(*arguments: str) -> Any:
@@ -91,13 +92,14 @@ def test_the_page_holds_no_script_and_loads_nothing() -> None:
 def test_rows_cannot_write_into_the_page(tmp_path: Path) -> None:
     bad = "<script>alert(1)</script>"
     (tmp_path / "run.json").write_text(
-        json.dumps({"state": "stopped", "identity": {
+        json.dumps({"state": "stopped", "why": bad, "identity": {
             "program": bad, "target": bad, "metric": bad, "objective": None, "steps": [bad],
             "seed": 0, "rows": {},
         }})
     )  # fmt: skip
     assert lmc("report", str(tmp_path)).exit_code == 0
-    assert bad not in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert bad not in page and "the run is stopped: &lt;script&gt;" in page
 
 
 def test_artifacts_are_compared() -> None:
@@ -130,3 +132,12 @@ def test_runs_are_deleted_and_unknown_ones_said_to_be(tmp_path: Path) -> None:
     before = runs()
     assert lmc("runs", "delete", before[-1]["name"]).exit_code == 0
     assert len(runs()) == len(before) - 1
+
+
+def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"state": "running", "identity": {}}))
+    assert RunFolder(tmp_path).state == "killed"
+    with RunFolder(tmp_path).locked():
+        assert RunFolder(tmp_path).state == "running"
+    (tmp_path / "run.json").write_text("{")
+    assert RunFolder(tmp_path).state == "damaged"

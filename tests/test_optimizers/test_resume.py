@@ -161,6 +161,9 @@ def test_ctrl_c_leaves_a_valid_artifact_and_can_go_on(
         stopped = Artifact.read(tmp_path / "run" / "colours.lmpc")
         assert stopped.manifest.status == "stopped"
         assert stopped.parameters.modules == {}  # nothing was confirmed yet
+        (found,) = (tmp_path / "run").glob(".lmc/runs/*/run.json")
+        record = json.loads(found.read_text())
+        assert (record["state"], record["why"]) == ("stopped", "it was interrupted")
         assert run(server, tmp_path / "run") == 0
     finished = (tmp_path / "run" / "colours.lmpc").read_bytes()
     assert resumable(finished) == resumable(expected)

@@ -396,11 +396,12 @@ def test_a_report_opens_once_by_its_ticket(tmp_path) -> None:
         "steps": ["bootstrap"], "seed": 0, "rows": {"test": 1},
     }  # fmt: skip
     record = {"identity": identity, "state": "stopped", "elapsed_s": 1.0}
+    record["why"] = "it was interrupted"
     (run / "run.json").write_text(json.dumps(record))
     with opened(work) as (_, client):
         address = ask(client, "/api/report", name="r1").json()["address"]
         page = client.get(address, headers={"authorization": ""})
-        assert "the run is stopped" in page.text
+        assert "the run is stopped: it was interrupted" in page.text
         policy = page.headers["content-security-policy"]
         assert "sandbox" in policy
         assert "script-src" not in policy

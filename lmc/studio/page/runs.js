@@ -59,7 +59,7 @@ export function runsView(go) {
     const parts = Object.entries(found.parts).filter(([, one]) => one);
     fill(element, back(), h("section", { class: "panel" },
       h("h2", {}, name),
-      found.verdict ? h("p", { class: "verdict" }, found.verdict) : h("p", { class: "soft" }, `the run is ${found.record.state}`),
+      found.verdict ? h("p", { class: "verdict" }, found.verdict) : h("p", { class: "soft" }, [`the run is ${found.state}`, found.record.why ? `: ${found.record.why}` : ""].join("")),
       parts.map(([part, one]) => [h("h3", {}, `${part} rows: ${one.difference.rows}`), bars([["before", one.before, "before"], ["after", one.after, "after"]]),
         h("p", { class: "soft" }, `difference ${signed(one.difference.mean)}, 95 % interval of this table ${signed(one.difference.low)} to ${signed(one.difference.high)}`)]),
       h("div", { class: "bar" }, button("Open the report", () => report(name), { class: "primary" }), button("Its rows and calls", () => go("runs", "job", found.job)))),
