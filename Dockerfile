@@ -1,35 +1,40 @@
-# A server of one compiled artifact. See docs/howto/serve.md.
+# A server of one program or compiled artifact. See docs/howto/serve.md.
 #   docker build --build-arg PROGRAM=triage.lmpc -t triage .
-#   docker run -p 8000:8000 -e LMC_SERVE_KEYS=team:$(openssl rand -hex 24) -v jobs:/data triage
 # Models behind a server need no torch. For models that run here: --build-arg EXTRAS=serve,mcp,local
 
 FROM python:3.13-slim AS build
+# Where pip looks: a mirror, or --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu for a torch without CUDA.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG EXTRAS=serve,mcp
 WORKDIR /src
-COPY constraints.txt .
-RUN pip install --no-cache-dir --constraint constraints.txt build
-COPY . .
-RUN python -m build --wheel --outdir /wheels
+# Only what the wheel is made of, so that nothing else of the folder gets into a layer.
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY grammars grammars
+COPY optimizers optimizers
+COPY programs programs
+COPY lmc lmc
+RUN python -m venv --without-pip /opt/lmc \
+    && pip --python /opt/lmc install --no-cache-dir --constraint constraints.txt ".[${EXTRAS}]"
+ARG PROGRAM
+# An empty name would copy the whole folder.
+RUN test -n "${PROGRAM}" || { echo "no program: give --build-arg PROGRAM=FILE" >&2; exit 1; }
+COPY ${PROGRAM} /programs/
+# The server can read the program, whatever its mode was here, and cannot change it.
+RUN chmod -R u=rwX,go=rX /programs
 
 FROM python:3.13-slim
-ARG EXTRAS=serve,mcp
-ARG PROGRAM
-COPY --from=build /wheels /wheels
-COPY constraints.txt /wheels/
-RUN wheel=$(ls /wheels/*.whl) \
-    && pip install --no-cache-dir --constraint /wheels/constraints.txt "${wheel}[${EXTRAS}]" \
-    && rm -r /wheels \
-    && useradd --create-home --uid 10001 lmc \
-    && install --directory --owner lmc /data /programs
+RUN useradd --create-home --uid 10001 lmc && install --directory --owner lmc --mode 700 /data
+COPY --from=build /opt/lmc /opt/lmc
+COPY --from=build /programs /programs
 WORKDIR /programs
-COPY --chown=lmc ${PROGRAM} ./
 # A number, so that a cluster can see that it is not root.
 USER 10001
-ENV LMC_CACHE_DIR=/data/cache PYTHONUNBUFFERED=1
+ENV PATH=/opt/lmc/bin:$PATH LMC_CACHE_DIR=/data/cache PYTHONUNBUFFERED=1
 # Accepted jobs and paid answers survive the container.
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python", "-c", \
     "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
-STOPSIGNAL SIGTERM
 # Without keys in LMC_SERVE_KEYS it does not start.
 ENTRYPOINT ["lmc", "serve", "/programs", "--host", "0.0.0.0", "--jobs", "/data/jobs.db"]

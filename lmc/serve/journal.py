@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +80,9 @@ class JobJournal:
 
     @cached_property
     def _engine(self) -> Engine:
-        return _open(self.path)
+        engine = _open(self.path)
+        weakref.finalize(self, engine.dispose).atexit = False  # for a journal that nobody closes
+        return engine
 
     def open(self) -> None:
         """Open the file. Raises: LmcError[cannot-open-jobs], also if another server has it."""

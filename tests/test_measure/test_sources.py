@@ -9,6 +9,7 @@ import pickle
 import sqlite3
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -206,7 +207,7 @@ def saved_dataset(folder: Path) -> RowSource:
 
 def sql(folder: Path) -> RowSource:
     path = folder / "mail.db"
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"CREATE TABLE mail ({', '.join(COLUMNS)})")
         for row in PYTHON:
             values = [
@@ -424,7 +425,7 @@ def test_pickles_are_never_loaded(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    with sqlite3.connect(tmp_path / "m.db") as db:
+    with closing(sqlite3.connect(tmp_path / "m.db")) as db, db:
         db.execute("CREATE TABLE mail (q TEXT, answer TEXT)")
         db.executemany("INSERT INTO mail VALUES (?, ?)", [("a", "x"), ("b", "y")])
     db.close()

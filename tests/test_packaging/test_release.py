@@ -68,6 +68,16 @@ def test_only_a_tag_publishes_and_only_what_was_tried() -> None:
             assert "package" in ([needs] if isinstance(needs, str) else needs)
 
 
+def test_the_image_is_made_of_what_the_wheel_is_made_of() -> None:
+    """A folder that is not copied would be absent from the image, or its build would fail."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    copies = re.findall(r"^COPY ([^-].*) \S+$", (ROOT / "Dockerfile").read_text("utf-8"), re.M)
+    copied = {name for line in copies for name in line.split()} - {"${PROGRAM}"}
+    files = {project["project"]["readme"], *project["project"]["license-files"]}
+    folders = set(project["tool"]["setuptools"]["package-dir"].values())
+    assert copied == files | folders | {"constraints.txt", "pyproject.toml"}
+
+
 @pytest.mark.parametrize("target", ["dist", "extension", "docs", "container"])
 def test_ci_tries_what_a_release_publishes(target: str) -> None:
     text = "".join(file.read_text("utf-8") for file in FLOWS if file != RELEASE)

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -44,7 +45,7 @@ DAMAGE = [
 
 @pytest.mark.parametrize("value", DAMAGE, ids=range(len(DAMAGE)))
 def test_a_damaged_row_costs_that_row(path, value, caplog):
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE answers SET answer = ? WHERE key = 'b'", (value,))
     db.close()
     cache = Cache(path)
@@ -55,7 +56,7 @@ def test_a_damaged_row_costs_that_row(path, value, caplog):
 
 
 def test_text_that_is_no_utf8_costs_its_row(path):
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE answers SET answer = CAST(x'ff41' AS TEXT) WHERE key = 'b'")
     db.close()
     cache = Cache(path)
@@ -160,7 +161,7 @@ async def test_nothing_more_is_sent_after_an_answer_of_a_run_could_not_be_stored
 def test_a_cache_that_cannot_be_cleared_says_so(path):
     cache = Cache(path)
     cache.look_up(["a"])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE counters")
     db.close()
     with pytest.raises(LmcError, match="cannot clear"):

@@ -501,6 +501,7 @@ def test_without_keep_the_error_says_what_to_write(tmp_path: Path) -> None:
 
 def test_the_trace_store_keeps_what_was_left_out(tmp_path: Path) -> None:
     import sqlite3
+    from contextlib import closing
 
     from lmc.traces.store import Run, TraceStore
 
@@ -513,7 +514,8 @@ def test_the_trace_store_keeps_what_was_left_out(tmp_path: Path) -> None:
     store = TraceStore(str(tmp_path / "t.db"))
     store.add([run], {})
     store.close()
-    with sqlite3.connect(tmp_path / "t.db") as db:  # as an earlier version would have left it
+    # as an earlier version would have left it
+    with closing(sqlite3.connect(tmp_path / "t.db")) as db, db:
         db.execute("ALTER TABLE calls DROP COLUMN dropped")
     (old,) = store.runs()
     assert old.trace.calls[0].dropped == 0

@@ -1,8 +1,10 @@
 """Accepted jobs: they run in the background, once for a key, and survive the server."""
 
+import gc
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -136,7 +138,20 @@ def test_two_servers_cannot_share_a_journal(tmp_path):
     with pytest.raises(LmcError, match="another server"):
         JobJournal(tmp_path / "jobs.db").open()
     journal.close()
-    JobJournal(tmp_path / "jobs.db").open()
+    again = JobJournal(tmp_path / "jobs.db")
+    again.open()
+    again.close()
+
+
+def test_a_journal_that_is_dropped_closes_its_database(tmp_path):
+    journal = JobJournal(tmp_path / "jobs.db")
+    pooled = journal._engine.raw_connection()
+    db = pooled.driver_connection
+    pooled.close()  # it goes back to the pool
+    del journal, pooled
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
 
 
 def test_old_jobs_are_forgotten(tmp_path):
@@ -147,6 +162,7 @@ def test_old_jobs_are_forgotten(tmp_path):
     assert journal.purge(1) == 0 and journal.purge(0) == 1
     with pytest.raises(LmcError, match="unknown-job"):
         journal.job(job.id, "")
+    journal.close()
 
 
 def started(folder: Path, url: str, port: int = 0) -> tuple[subprocess.Popen, str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +146,12 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "bank.db"
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db, db:
         db.execute("CREATE TABLE accounts (id INTEGER)")
     error = refused(file)
     assert error.code == "store-unreadable"
     assert "accounts" in str(error)
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db, db:
         assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (1,)
 
 
@@ -166,7 +166,7 @@ def test_a_database_with_code_in_it_is_refused(path: Path, code: str) -> None:
     first = StoreDatabase(str(path))
     add(first, note("a"))
     first.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(code)
     assert refused(path).code == "store-unreadable"
 
@@ -178,7 +178,7 @@ def test_records_of_a_stranger_are_read_by_their_type(path: Path, text: str) -> 
     first = StoreDatabase(str(path))
     add(first, note("a"))
     first.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE lmc_records SET value = ?", (text,))
     assert refused(path).code == "store-misfit"
 
@@ -193,7 +193,7 @@ def test_a_newer_format_is_said(path: Path) -> None:
     first = StoreDatabase(str(path))
     add(first, note("a"))
     first.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE lmc_stores SET format = 99")
     assert "newer lmc" in str(refused(path))
 

@@ -160,7 +160,7 @@ def test_a_damaged_run_costs_that_run(
 
     store.add([run(str(i)) for i in range(4)], {})
     broken = run("2").id
-    with sqlite3.connect(store.location.removeprefix("sqlite:///")) as db:
+    with closing(sqlite3.connect(store.location.removeprefix("sqlite:///"))) as db, db:
         key = "id" if table == "runs" else "run"
         where = f"{key} = ? AND rowid = (SELECT min(rowid) FROM {table} WHERE {key} = ?)"
         db.execute(f'UPDATE {table} SET "{column}" = ? WHERE {where}', (value, broken, broken))
