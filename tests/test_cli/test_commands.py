@@ -442,3 +442,12 @@ def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> 
         in run("set", "b.lmpc", "--module", "rout", "--model", "x", code=1).stderr
     )
     assert "give at least one of" in run("set", "b.lmpc", "--module", "route", code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["a[x]", "[", "[bold]"])
+def test_paths_with_brackets_are_printed_as_they_are(name: str, folder: Path) -> None:
+    """They would be markup of the terminal's."""
+    (folder / f"{name}.lmp").write_text((folder / "desk.lmp").read_text())
+    for command in ("batch", "eval"):
+        found = run(command, f"{name}.lmp", "--data", "mail.jsonl", "-o", f"{name}[/r].jsonl")
+        assert f"wrote {name}[" in found.stdout
