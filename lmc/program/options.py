@@ -133,6 +133,9 @@ def require_budget(budget: Mapping[str, float] | None) -> None:
 
     Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number.
     """
+    if budget is not None and not isinstance(budget, Mapping):
+        message = f"a budget is a mapping such as {{'calls': 100}}, not {budget!r:.60}"
+        raise LmcError.of("bad-budget", message)
     wrong = [problem for item in (budget or {}).items() if (problem := _problem(*item))]
     if wrong:
         raise LmcError(*wrong)

@@ -122,3 +122,11 @@ def test_a_python_function_is_a_metric(tmp_path: Path) -> None:
     for wrong, words in ((len, "does not take"), (3, "a Python int is not a metric")):
         with pytest.raises(LmcError, match=words):
             lmc.evaluate(program, data, wrong)
+
+
+@pytest.mark.parametrize("budget", [3, "calls=3", [1]])
+def test_a_budget_of_another_kind_is_a_mistake(budget: Any) -> None:
+    from lmc.program.options import require_budget
+
+    with pytest.raises(LmcError, match="a budget is a mapping"):
+        require_budget(budget)
