@@ -56,7 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "rows").mkdir()
     for part in range(3):
         numbers = range(1000 * part, 1000 * part + 1000)
-        table = pa.table({"id": list(numbers), "question": [f"row {n}" for n in numbers]})
+        nested = [{"failed": n, "parts": [n]} for n in numbers]
+        told = [f"row {n}" for n in numbers]
+        table = pa.table({"id": list(numbers), "note": nested, "question": told})
         pq.write_table(table, made / "rows" / f"{part}.parquet", row_group_size=300)
     before = {name: os.environ.get(name) for name in ("LMC_CACHE_DIR", "RAY_ADDRESS")}
     os.environ["LMC_CACHE_DIR"] = str(made / "cache")
@@ -157,12 +159,19 @@ def test_a_folder_of_results(folder: Path, tmp_path: Path) -> None:
     assert again.exit_code == 1 and "files already" in again.output
 
 
+@pytest.mark.usefixtures("program")  # its cluster has no CPU for four more
 def test_a_folder_says_what_is_wrong_before_a_call(folder: Path, tmp_path: Path) -> None:
     out = f"{tmp_path}/out/"
     (tmp_path / "rows.jsonl").write_text('{"question": "q"}\n')
     pq.write_table(pa.table({"words": ["q"]}), tmp_path / "words.parquet")
+    hashed = pa.table({"question": ["q"], "row_hash": [1]})
+    pq.write_table(hashed, tmp_path / "hashed.parquet")
+    twice = pa.Table.from_arrays([pa.array(["q"])] * 2, names=["question", "question"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
     for arguments, told in (
         (("--target", "main", "-d", "rows"), "need workers"),
+        (("--target", "main", "-d", str(tmp_path / "hashed.parquet"), "--on", ON), "`row_hash`"),
+        (("--target", "main", "-d", str(tmp_path / "twice.parquet"), "--on", ON), "there twice"),
         (("--target", "main", "-d", str(tmp_path / "rows.jsonl"), "--on", ON), "Parquet"),
         (("--target", "main", "-d", str(tmp_path / "words.parquet"), "--on", ON), "no column"),
         (("--target", "main", "-d", "nothing.parquet", "--on", ON), "cannot read"),
