@@ -72,6 +72,8 @@ def batch_into_folder(
         executor = stack.enter_context(_running(program, graph.name, budget))
         map_dataset(executor, graph.name, rows, dataset)  # or it says why not
         wanted = min(dataset.count(), options.limit or sys.maxsize)
+        if not wanted:
+            raise LmcError.of("no-rows", f"`{options.data or 'the dataset'}` has no rows")
         finished = folder.begin(_asked(program, graph, paths, options))
         started(wanted)
         progress(finished)
