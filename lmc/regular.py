@@ -19,7 +19,10 @@ _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)  # no file can hav
 def open_regular(path: Path) -> IO[bytes]:
     """Open a file to read. Raises: OSError, also for a FIFO, a socket or a device."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    try:
+        handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    except ValueError as problem:  # it has a null character
+        raise OSError(errno.EINVAL, str(problem), str(path)) from None
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):

@@ -105,4 +105,4 @@ def _print_results(found: ResultsFile | FolderFigures, out: str) -> None:
     screen.print(f"{count(found.rows, 'row')}{failed}")
     screen.print(used(found.usage))
     print_failures(screen, found)
-    screen.print(f"wrote {out}")
+    screen.print(f"wrote {out}", markup=False)

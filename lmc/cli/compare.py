@@ -64,6 +64,7 @@ def command(
 
 
 def _table(found: dict[str, list[Way]]) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
@@ -71,12 +72,12 @@ def _table(found: dict[str, list[Way]]) -> Table:
     for name, width in (("test score [95 %]", 20), ("gain", 11), ("calls/row", 9), ("took", 13)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for program, ways in found.items():
-        table.add_row(f"[bold]{program}[/]")
+        table.add_row(f"[bold]{escape(program)}[/]")
         best = max((way.figure.mean for way in ways), default=0.0)
         for way in ways:
             figure, colour = way.figure, "green" if 0 < way.figure.mean == best else "default"
             table.add_row(
-                f"  {way.name.replace('()', '')}",
+                f"  {escape(way.name.replace('()', ''))}",
                 f"[{colour}]{figure.mean:.3f}[/] \\[{figure.low:.3f}, {figure.high:.3f}]",
                 _signed(way.against(ways[0])) if way.result else "",
                 f"{figure.calls:.3g}",

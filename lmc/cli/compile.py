@@ -105,13 +105,14 @@ def _track_report(result: CompileResult) -> None:
 
 def print_result(result: CompileResult) -> None:
     """Print the outcome: a table of figures, the verdict, the cost and the files."""
+    from rich.markup import escape
     from rich.table import Table
 
     screen = console()
     head, *rows = result.table()
     table = Table(*head, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     screen.print()
     if rows:
         screen.print(table)
@@ -121,4 +122,4 @@ def print_result(result: CompileResult) -> None:
     for note in result.notes:
         screen.print(f"note: {note}", style="dim", markup=False)
     screen.print(f"{used(result.used)}, {result.used.elapsed_s:.0f} s")
-    screen.print(f"wrote {result.path}; the run is in {result.run_dir}")
+    screen.print(f"wrote {result.path}; the run is in {result.run_dir}", markup=False)

@@ -247,6 +247,7 @@ def figures(found: Figures) -> dict[str, Any]:
 
 
 def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     screen = console()
@@ -254,7 +255,8 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     score = "none" if found.mean is None else f"{found.mean:.3f}"
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_row(
-        view.task.metric.name, f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})"
+        escape(view.task.metric.name),
+        f"[bold]{score}[/]  (95 % interval {low:.3f} to {high:.3f})",
     )
     if view.agreement:
         table.add_row("judge", view.agreement)
@@ -262,7 +264,7 @@ def _print(found: ResultsFile, view: EvalView, path: Path) -> None:
     table.add_row("used", used(found.usage))
     screen.print(table)
     print_failures(screen, found)
-    screen.print(f"wrote {path}")
+    screen.print(f"wrote {path}", markup=False)
 
 
 def print_failures(screen: Console, found: ResultsFile | FolderFigures) -> None:

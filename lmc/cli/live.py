@@ -122,8 +122,8 @@ def _opening(event: events.RunStarted) -> tuple[str, ...]:
     rows = ", ".join(f"{n} {name}" for name, n in event.rows.items())
     limits = ", ".join(f"{limit:g} {name}" for name, limit in event.budget.items()) or "no limit"
     return (
-        f"[bold]{verb} {event.target}[/] of {event.program} "
-        f"by {event.metric}, on {', '.join(event.models)}",
+        f"[bold]{verb} {event.target}[/] of {escape(event.program)} "
+        f"by {escape(event.metric)}, on {escape(', '.join(event.models))}",
         f"  rows: {rows}; budget: {limits}; steps: {escape(' >> '.join(event.steps))}",
         *([f"  gate: {event.sight}"] if event.sight else []),
     )

@@ -38,6 +38,7 @@ def list_runs(*, as_json: bool = False) -> None:
     if not found:
         say("there are no runs here; `lmc compile` starts one")
         return
+    from rich.markup import escape
     from rich.table import Table
 
     heads = ("run", "state", "score", "calls", "took", "last", "steps")
@@ -47,7 +48,7 @@ def list_runs(*, as_json: bool = False) -> None:
         widest = max(len(head), *(len(row[i]) for row in rows)) if head != "steps" else None
         table.add_column(head, no_wrap=True, min_width=widest)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console().print(table)
 
 

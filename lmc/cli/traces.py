@@ -63,6 +63,7 @@ def list_jobs(store: str | None, as_json: bool) -> None:
     from dataclasses import asdict
     from datetime import datetime
 
+    from rich.markup import escape
     from rich.table import Table
 
     from lmc.traces.store import TraceStore
@@ -85,7 +86,7 @@ def list_jobs(store: str | None, as_json: bool) -> None:
         figures = (job.runs, job.rows, score, job.calls, job.tokens)
         last = datetime.fromtimestamp(job.created).strftime("%m-%d %H:%M")
         shown = (f"{x:,}" if isinstance(x, int) else x for x in figures)
-        table.add_row(job.job, job.target, *shown, last)
+        table.add_row(escape(job.job), job.target, *shown, last)
     console().print(table)
 
 

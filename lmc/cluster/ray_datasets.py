@@ -37,11 +37,15 @@ def map_dataset(
     """The `ray.data.Dataset` with columns of results, which is computed when it is read.
 
     The executor and its workers must be there until then. `progress` is told of rows that ran.
-    Raises: LmcError[not-on-cluster, bad-row, no-workers].
+    Raises: LmcError[not-on-cluster, unknown-data-format, missing-column, bad-row, no-workers].
     """
-    from ray.data import TaskPoolStrategy
+    from ray.data import Dataset, TaskPoolStrategy
 
     far = far_executor(executor)
+    if not isinstance(dataset, Dataset):
+        message = f"a Python {type(dataset).__name__} is not a dataset of Ray Data"
+        help = "`ray.data.from_items` and others make one; `batch` takes rows"
+        raise LmcError.of("unknown-data-format", message, help=help)
     crew = far.crew
     if why := far.stays(target):
         message = f"workers cannot run `{target}`: {why}"
@@ -52,6 +56,7 @@ def map_dataset(
         raise LmcError.of("not-on-cluster", message, help="give less: `--on ray?workers=N`")
     if (schema := dataset.schema(fetch_if_missing=False)) is not None:
         require_free(schema.names)
+        rows.require(schema.names)
     run_sync(crew.free_hand())
     runs = SharedRuns(crew.name, crew.size, rows, (far.id, crew.open_runs(progress), target))
     compute = TaskPoolStrategy(size=TASKS)
@@ -83,8 +88,10 @@ class SharedRuns:
         if not block.num_rows:
             yield joined(block, block_failures(0, ""))
             return
+        names = block.schema.names
+        self.rows.require(names)
         hands = Hands(self.crew)
-        needed = block.select(self.rows.needed(block.schema.names))
+        needed = block.select(self.rows.needed(names) or names[:1])  # without columns: no rows
         starts = range(0, block.num_rows, SLICE_ROWS)
         slices = [BlockSlice(at, needed.slice(at, SLICE_ROWS)) for at in starts]
         waiting, out = slices[::-1], dict[Any, BlockSlice]()

@@ -7,7 +7,9 @@ already, by the hashes of their places, and what was asked. So a killed run goes
 from __future__ import annotations
 
 import logging
+import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,19 +23,47 @@ BLOCK_ROWS = 16_384  # which are run and written together: what a killed run may
 UNFINISHED = ".unfinished"
 ROW_KEY = "row_hash"  # of the place of a row: its file, and its number there
 _SHOWN = 3
+_READERS = "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"
 
 
 def read_parquet(paths: str | Sequence[str]) -> Any:
-    """The `ray.data.Dataset` of Parquet files. Raises: LmcError[cannot-read]."""
+    """The `ray.data.Dataset` of Parquet files, with the column `ROW_KEY`.
+
+    Raises: LmcError[cannot-read, bad-row].
+    """
     import ray.data
 
     try:
+        names = ray.data.read_parquet(paths).schema().names
         found = ray.data.read_parquet(paths, include_row_hash=True)
         found.schema()
     except Exception as problem:  # Ray raises whatever its parts do
         message = f"cannot read `{paths}` as Parquet: {said(problem)}"
         raise LmcError.of("cannot-read", message) from None
+    if ROW_KEY in names:  # Ray would replace it
+        message = f"the rows have a column `{ROW_KEY}`, as the results do"
+        raise LmcError.of("bad-row", message, help="give it another name")
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise LmcError.of("bad-row", f"the column `{twice[0]}` is there twice")
     return found
+
+
+@contextmanager
+def few_readers() -> Iterator[None]:
+    """Let Ray Data read the ends of files by as many processes as there are CPUs.
+
+    It would start 32 for each dataset, also for one file, and wait until all of them are there.
+    """
+    import ray
+
+    if _READERS in os.environ:  # the user's own
+        yield
+        return
+    os.environ[_READERS] = str(max(1, min(32, int(ray.cluster_resources().get("CPU", 1)))))
+    try:
+        yield
+    finally:
+        os.environ.pop(_READERS, None)
 
 
 @contextmanager
@@ -57,6 +87,7 @@ def _own(problem: BaseException) -> BaseException:
     """The failure of lmc in one of Ray; else what Ray says."""
     seen: BaseException | None = problem
     while seen is not None:
+        problem = seen  # the deepest one; those around it have only the stack of a worker
         cause = getattr(seen, "cause", None)
         for found in (seen, cause):
             if isinstance(found, LmcError):
@@ -102,8 +133,9 @@ class Folder:
                 return self._finished()
             if held.type == fs.FileType.File:
                 raise self._taken("is a file")
-            if self.files.get_file_info(fs.FileSelector(self.path, allow_not_found=True)):
-                raise self._taken("has files already")
+            for path in (self.path, self._unfinished):
+                if self.files.get_file_info(fs.FileSelector(path, allow_not_found=True)):
+                    raise self._taken("has files already", path)
             self.files.create_dir(self._unfinished)
             with self.files.open_output_stream(note) as file:
                 file.write(asked.encode())
@@ -133,7 +165,8 @@ class Folder:
             found = tables.dataset(self.path, filesystem=self.files, format="parquet")
             for part in found.get_fragments():
                 meta = part.metadata
-                column = meta.schema.to_arrow_schema().get_field_index("failed")
+                paths = [meta.schema.column(i).path for i in range(meta.num_columns)]
+                column = paths.index("failed")  # of leaves: nested columns have several
                 for group in (meta.row_group(i) for i in range(meta.num_row_groups)):
                     rows += group.num_rows
                     failed += group.num_rows - group.column(column).statistics.null_count
@@ -161,9 +194,9 @@ class Folder:
         sure = [name for name in names if not name.endswith(".pending.parquet")]
         return sum(pq.read_metadata(name, filesystem=self.files).num_rows for name in sure)
 
-    def _taken(self, why: str) -> LmcError:
+    def _taken(self, why: str, path: str | None = None) -> LmcError:
         help = f"name a new folder, or remove it and `{self._unfinished}`"
-        return LmcError.of("cannot-write", f"`{self.path}` {why}", help=help)
+        return LmcError.of("cannot-write", f"`{path or self.path}` {why}", help=help)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

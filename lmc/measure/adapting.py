@@ -37,7 +37,15 @@ from lmc.values.border import field_names
 from lmc.written import decimal_text, text_of
 
 MOST_DEPTH = 100
+_MOST_DIGITS = 4300  # of a whole number, as for numbers in JSON
 _NOTHING = ("NAType", "NaTType")  # of pandas: `NA`, and what a missing time is
+
+
+class Unreadable:
+    """In place of a value that Python cannot have, such as a date in the year 50,000."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
 
 
 class BadValue(ValueError):
@@ -130,6 +138,8 @@ def _other(value: Any, depth: int) -> Any:
     for name in ("tolist", "to_list", "item"):
         if callable(found := getattr(value, name, None)) and hasattr(value, "dtype"):
             return plain(found(), depth + 1)
+    if isinstance(value, Unreadable):
+        raise BadValue(f"cannot be read: {value.why}")
     names = None if isinstance(value, type) else field_names(value)
     if names is None:
         raise BadValue(f"is a Python {value.__class__.__name__}, which JSON cannot hold")
@@ -143,6 +153,8 @@ def _whole(found: Any) -> Any:
     if isinstance(found, str):
         try:
             number = Decimal(found)
+            if number.adjusted() >= _MOST_DIGITS:  # a few characters, and hours to compute
+                return found
             return int(number) if number == number.to_integral_value() else found
         except ArithmeticError:
             return found

@@ -12,6 +12,7 @@ from lmc.measure.evaluate import UNSCORED, RowResult, evaluate_each
 from lmc.measure.results_tables import result_rows, result_schema
 from lmc.measure.rows import BadRow, Row, table_row
 from lmc.measure.table_rows import pyarrow, table_rows
+from lmc.measure.text_rows import NoRows
 from lmc.media.given import Access
 from lmc.types import RecordType
 
@@ -45,12 +46,15 @@ class BlockRows:
         """The rows of a `pyarrow.Table` by their places, and why others are none."""
         access = Access(None, consent=self.consent)
         rows, bad = {}, {}
-        for place, raw in enumerate(table_rows(pyarrow("a dataset"), table)):
-            try:
-                rows[place] = Row(str(place), table_row(raw, self.type, self.columns, access))
-            except BadRow as problem:
-                words = f"{problem.message}; {problem.help}" if problem.help else problem.message
-                bad[place] = RowResult("", None, error=words, failed="row")
+        try:
+            for place, raw in enumerate(table_rows(pyarrow("a dataset"), table)):
+                try:
+                    rows[place] = Row(str(place), table_row(raw, self.type, self.columns, access))
+                except BadRow as problem:
+                    told = f"{problem.message}; {problem.help}" if problem.help else problem.message
+                    bad[place] = RowResult("", None, error=told, failed="row")
+        except NoRows as problem:
+            raise LmcError.of("bad-row", f"the dataset: {problem.message}") from None
         return rows, bad
 
 

@@ -133,9 +133,9 @@ def code_digest(metric: Any) -> str | None:
         return None
     try:
         file = inspect.getsourcefile(inspect.unwrap(metric.function))
-    except TypeError:  # written in C
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    except (TypeError, OSError):  # written in C, or in a cell of a notebook
         return None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
 
 
 def to_score(name: str, value: Any, place: Span | None = None, gives: Type | None = None) -> Score:

@@ -21,7 +21,16 @@ from lmc.measure.sources import RowSource, failure, file_source, parts, refuse_c
 from lmc.measure.text_rows import Text
 from lmc.media.given import Access
 from lmc.source import Span
-from lmc.types import Field, JsonType, OptionalType, RecordType, StrType, Type, WrittenType
+from lmc.types import (
+    Field,
+    JsonType,
+    LiteralType,
+    OptionalType,
+    RecordType,
+    StrType,
+    Type,
+    WrittenType,
+)
 from lmc.unions import kind_of, kind_of_value, members
 from lmc.values import InvalidValue, taken_in, validate
 from lmc.values.aliases import from_seen
@@ -129,6 +138,8 @@ class SourceRows:
             if not (source.table and isinstance(raw, Mapping)):
                 raise BadRow("bad-row", "a row must be an object with a value for each column")
             raw = dict(raw)
+        if source.table and not all(isinstance(name, str) for name in raw):
+            raw = {str(name): value for name, value in raw.items()}
         cell = _table_cell if source.table else _cell
         return _row_values(raw, self.row, self.columns, access, cell, others=self.others)
 
@@ -253,7 +264,8 @@ def _row_values(
         column = _column(field, columns, raw)
         if column in raw:
             value = cell(field.type, raw[column], column)
-            if value is None and cell is _table_cell and _is_left_out(field):
+            absent = value is None if cell is _table_cell else _is_blank(raw[column], field.type)
+            if absent and _is_left_out(field):
                 continue
             values[field.name] = from_seen(field.type, value)
         elif not field.has_default:
@@ -265,6 +277,12 @@ def _row_values(
     used = {_column(field, columns, raw) for field in row.fields}
     rest = {k: cell(_ANY, v, k) for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
+
+
+def _is_blank(value: Any, type: Type) -> bool:
+    """Whether it is an empty cell of a CSV file, whose field has no texts."""
+    texts = any(isinstance(option, StrType | LiteralType) for option in members(type))
+    return isinstance(value, Text) and not value.strip() and not texts
 
 
 def _is_left_out(field: Field) -> bool:

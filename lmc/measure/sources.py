@@ -118,7 +118,10 @@ class TableRows:
 
     def read(self) -> Iterator[tuple[int, Any]]:
         """The rows. Raises: LmcError."""
-        yield from enumerate(self.rows(), start=1)
+        try:
+            yield from enumerate(self.rows(), start=1)
+        except NoRows as problem:
+            raise failure("bad-row", problem.message, self.name) from None
 
     def place(self, number: int) -> Span | str:
         """The number of the row."""
@@ -178,7 +181,10 @@ def object_source(given: Any) -> RowSource | None:
         names = ", ".join(f'["{name}"]' for name in given)
         message = f"the data has several parts: give one of {names}"
         raise LmcError.of("unknown-data-format", message)
-    if isinstance(given, list | tuple) or iter(given) is given:
+    if not isinstance(given, Iterable):
+        message = f"the data is a Python {type(given).__name__}, which has no rows"
+        raise LmcError.of("unknown-data-format", message)
+    if isinstance(given, list | tuple | Iterator):
         return None
     return TableRows(f"the {type(given).__name__}", lambda: given)
 
@@ -210,7 +216,10 @@ def _pattern(path: Path, allowed: Callable[[Path], bool]) -> RowSource:
     steps = list(path.parts)
     fixed = next(i for i, step in enumerate(steps) if any(mark in step for mark in _MAGIC))
     root = Path(*steps[:fixed]) if fixed else Path()
-    found = sorted(file for file in root.glob(str(Path(*steps[fixed:]))) if file.is_file())
+    try:
+        found = sorted(file for file in root.glob(str(Path(*steps[fixed:]))) if file.is_file())
+    except ValueError as problem:
+        raise LmcError.of("no-rows", f"`{path}` is not a pattern: {problem}") from None
     return _files(path, found, root, allowed)
 
 

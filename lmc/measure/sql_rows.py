@@ -6,6 +6,7 @@ it is one statement, in a transaction that cannot write and is rolled back.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,10 +86,11 @@ class Query:
             raise
         try:
             engine = create_engine(self.url, poolclass=NullPool)
+            _require_file(engine)
         except ModuleNotFoundError as missing:
             message = f"`{self.name}` needs the package `{missing.name}`"
             raise LmcError.of("missing-extra", message, help="install the driver") from None
-        except (ArgumentError, NoSuchModuleError, ValueError) as problem:
+        except (ArgumentError, NoSuchModuleError, OSError, ValueError) as problem:
             raise self._failure(problem) from None
         try:
             with engine.connect() as connection:
@@ -106,6 +108,13 @@ class Query:
         words = str(getattr(problem, "orig", None) or problem).splitlines()
         told = f"cannot read rows from `{self.name}`: {words[0] if words else problem}"
         return LmcError(error("cannot-query", told))
+
+
+def _require_file(engine: Any) -> None:
+    """See that the file of an SQLite database is there: SQLite would make it. Raises: OSError."""
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and file != ":memory:" and not file.startswith("file:") and not os.path.exists(file):
+        raise OSError(f"there is no file `{file}`")
 
 
 def _read_only(connection: Any, dialect: str) -> Any:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from lmc.diagnostics import LmcError
-from lmc.measure.text_rows import NoRows
+from lmc.measure.adapting import Unreadable
+from lmc.measure.text_rows import NoRows, require_distinct
 from lmc.regular import open_regular
 
 BATCH_ROWS = 64  # decoded at once
@@ -66,11 +67,30 @@ def pyarrow(what: str) -> Any:
 
 
 def table_rows(pa: Any, batch: Any) -> Iterator[Any]:
-    """The rows of a table or a record batch. Raises: NoRows if they are too large."""
+    """The rows of a table or a record batch.
+
+    Raises: NoRows if they are too large, or a column is there twice.
+    """
+    require_distinct(batch.schema.names)
     if batch.nbytes > MOST_BATCH_BYTES:
         raise NoRows(f"{batch.num_rows} rows have more than {MOST_BATCH_BYTES:,} bytes")
     for start in range(0, batch.num_rows, BATCH_ROWS):
-        yield from batch.slice(start, BATCH_ROWS).to_pylist(maps_as_pydicts="lossy")
+        yield from _python(pa, batch.slice(start, BATCH_ROWS))
+
+
+def _python(pa: Any, batch: Any) -> Iterator[Any]:
+    """The rows of a small batch. A value that Python cannot have is `Unreadable` there."""
+    try:
+        yield from batch.to_pylist(maps_as_pydicts="lossy")
+    except (OverflowError, ValueError) as problem:  # ArrowInvalid is a ValueError
+        if batch.num_rows > 1:
+            for i in range(batch.num_rows):
+                yield from _python(pa, batch.slice(i, 1))
+        elif batch.num_columns > 1:
+            each = (next(_python(pa, batch.select([i]))) for i in range(batch.num_columns))
+            yield {name: value for row in each for name, value in row.items()}
+        else:
+            yield {batch.schema.names[0]: Unreadable(str(problem)[:300])}
 
 
 def _parquet(pa: Any, file: IO[bytes]) -> Iterator[Any]:
@@ -151,6 +171,11 @@ def frame_rows(given: Any) -> Callable[[], Iterable[Any]] | None:
         return lambda: _pandas_rows(given)
     if hasattr(given, "iter_rows") and hasattr(given, "columns"):  # polars
         return lambda: given.iter_rows(named=True)
+    if hasattr(given, "collect_schema") and hasattr(given, "collect"):  # polars, not computed yet
+        return lambda: given.collect().iter_rows(named=True)
+    if hasattr(given, "to_pylist") and hasattr(given, "num_columns"):  # a record batch of pyarrow
+        pa = pyarrow("a record batch of Arrow")
+        return lambda: table_rows(pa, given)
     if hasattr(given, "to_batches") and hasattr(given, "schema"):  # pyarrow
         pa = pyarrow("a table of Arrow")
         return lambda: (row for batch in given.to_batches() for row in table_rows(pa, batch))
@@ -160,6 +185,7 @@ def frame_rows(given: Any) -> Callable[[], Iterable[Any]] | None:
 def _pandas_rows(frame: Any) -> Iterator[dict[str, Any]]:
     """The rows of a frame. Whole numbers with gaps, which pandas makes floats, are whole again."""
     names = [str(name) for name in frame.columns]
+    require_distinct(names)
     whole = [_is_whole(frame.iloc[:, i]) for i in range(len(names))]
     for values in frame.itertuples(index=False, name=None):
         yield {

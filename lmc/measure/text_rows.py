@@ -10,7 +10,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +22,6 @@ from lmc.written import exact_float
 MOST_LINE_BYTES = 16 << 20  # of a line; csv bounds a cell by itself
 MOST_GROWTH = 300  # unpacked bytes for one that is packed: text packs to a tenth or so
 FREE_BYTES = 256 << 20  # of unpacked text whose growth does not matter
-_ZSTD_WINDOW = 128 << 20
 PACKED = (".gz", ".zst")
 
 NumberedRow = tuple[int, Any]  # line or, in a `.json` list, 1
@@ -66,14 +65,13 @@ def _unpacked(file: IO[bytes], packed: str) -> IO[bytes]:
         inner: Any = gzip.GzipFile(fileobj=file)
     else:
         try:
-            import zstandard
+            import pyarrow as pa
         except ImportError:
-            message = "a file that zstd compressed needs the package `zstandard`"
+            message = "a file that zstd compressed needs the package `pyarrow`"
             help = 'pip install "lmc-lang[data]"'
             raise LmcError.of("missing-extra", message, help=help) from None
-        inner = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
-            file, read_across_frames=True
-        )
+        # It sees that a file is cut off; the reader of `zstandard` takes what is there for all.
+        inner = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
     return io.BufferedReader(_Unpacking(inner, file), 1 << 18)
 
 
@@ -93,7 +91,7 @@ class _Unpacking(io.RawIOBase):
             data = self._inner.read(len(buffer))
         except (EOFError, gzip.BadGzipFile) as problem:
             raise NoRows(f"the file is not whole: {problem}") from None
-        except Exception as problem:  # zlib.error, zstandard.ZstdError: neither is an OSError
+        except Exception as problem:  # zlib.error, OSError of pyarrow
             raise NoRows(f"the file cannot be unpacked: {problem}") from None
         self._size += len(data)
         if self._size > FREE_BYTES and self._size > MOST_GROWTH * self._file.tell():
@@ -142,6 +140,7 @@ def _read_cells(file: IO[bytes], dialect: str) -> Iterator[NumberedRow]:
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         reader = csv.DictReader(_lines(text), dialect=dialect, strict=True)
         try:
+            require_distinct([name for name in reader.fieldnames or () if name], 1)
             for cells in reader:
                 if None in cells or None in cells.values():
                     message = f"the row must have {len(reader.fieldnames or ())} cells"
@@ -149,6 +148,13 @@ def _read_cells(file: IO[bytes], dialect: str) -> Iterator[NumberedRow]:
                 yield reader.line_num, {k: Text(v) for k, v in cells.items()}
         except csv.Error as problem:
             raise NoRows(f"the row is not CSV: {problem}", reader.line_num) from None
+
+
+def require_distinct(names: Sequence[str], line: int | None = None) -> None:
+    """See that no column is there twice, as rows would have only one of them. Raises: NoRows."""
+    if len({*names}) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise NoRows(f"the column `{twice}` is there twice", line)
 
 
 def _lines(text: IO[str]) -> Iterator[str]:

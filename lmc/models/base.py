@@ -292,12 +292,12 @@ class Price:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Price | None:
-        """Read `price: {input: …, output: …}` from a model's settings, if it is set."""
+        """Read `price: {input: …, output: …}` from a model's settings, if both are set."""
         price = settings.get("price")
-        if price is None:
-            return None
+        if price is None or price.get("input") is None or price.get("output") is None:
+            return None  # one of them alone would let a budget pass what the other one costs
         more: Any = {n: float(price[n]) for n in PRICED if price.get(n) is not None}
-        return cls(float(price.get("input", 0.0)), float(price.get("output", 0.0)), **more)
+        return cls(float(price["input"]), float(price["output"]), **more)
 
     def cost_usd(
         self, prompt_tokens: int, completion_tokens: int, details: TokenDetails = NO_DETAILS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def load_ipython_extension(shell: Any) -> None:
     def lmp(line: str, cell: str) -> Program:
         """Check the program of the cell, and put it into the variable `name`."""
         given = _arguments(line)
-        if not given.name.isidentifier():
+        if not given.name.isidentifier() or iskeyword(given.name):
             raise UsageError(f"`{given.name}` cannot be a variable: %%lmp name [-m MODEL]")
         options = LoadOptions(model=given.model, cache=not given.no_cache, stores=given.stores)
         program = program_of(given.name, cell, options)

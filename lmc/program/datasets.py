@@ -55,7 +55,7 @@ def batch_into_folder(
     Raises: LmcError[not-on-cluster, cannot-read, cannot-write, bad-row], and as `evaluate`.
     """
     from lmc.cluster.ray_datasets import far_executor, map_dataset
-    from lmc.cluster.ray_folders import BLOCK_ROWS, Folder, quietly, read_parquet
+    from lmc.cluster.ray_folders import BLOCK_ROWS, Folder, few_readers, quietly, read_parquet
 
     target = find_target(program, options.target)
     graph = target.graph
@@ -66,12 +66,14 @@ def batch_into_folder(
         raise LmcError.of("effects-not-allowed", message, graph.span, help=help)
     paths, rows = _source(target, options.data)
     folder, budget = Folder.of(out), Budget.within(options.budget) if options.budget else None
-    with ExitStack() as stack, quietly():
+    with ExitStack() as stack, few_readers(), quietly():
         dataset = read_parquet(paths)
         rows.require(dataset.schema().names)
         executor = stack.enter_context(_running(program, graph.name, budget))
         map_dataset(executor, graph.name, rows, dataset)  # or it says why not
         wanted = min(dataset.count(), options.limit or sys.maxsize)
+        if not wanted:
+            raise LmcError.of("no-rows", f"`{options.data or 'the dataset'}` has no rows")
         finished = folder.begin(_asked(program, graph, paths, options))
         started(wanted)
         progress(finished)

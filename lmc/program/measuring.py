@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from lmc.measure.metric_functions import Score
 from lmc.measure.metrics import Metric
 from lmc.measure.results import ResultsFile, read_results, write_results
 from lmc.measure.rows import Rows, SourceRows
+from lmc.measure.sources import FileRows, parts
 from lmc.measure.text_rows import NoRows
 from lmc.options import takes
 from lmc.program.options import EvaluateOptions
@@ -91,6 +93,7 @@ def batch_into(
     unscored = replace(options, metric=UNSCORED, part=options.part or "all")
     measurement = _prepare(program, unscored)
     task, rows, progress = measurement.task, measurement.rows, options.progress
+    _require_other(path, task)
 
     async def run(executor: Executor) -> ResultsFile:
         name = task.graph.name
@@ -117,6 +120,7 @@ def evaluate_against(
     Raises: LmcError, before the first call if the base cannot be measured.
     """
     measurement = _prepare(program, options)
+    _require_other(path, measurement.task)
     earlier = _earlier(base, measurement) if base is not None else None
 
     async def measure() -> tuple[ResultsFile, dict[str, float]]:
@@ -244,6 +248,18 @@ def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measur
         message = f"the data has no rows to measure `{task.graph.name}` on"
         raise LmcError.of("too-few-rows", message)
     return _Measurement(task, rows, options)
+
+
+def _require_other(path: Path, task: Task) -> None:
+    """See that results do not replace the rows or the program. Raises: LmcError[cannot-write]."""
+    rows, program = task.data.rows, task.graph.span and task.graph.span.source.path
+    sources = parts(rows.source) if isinstance(rows, SourceRows) else ()
+    read = [source.path for source in sources if isinstance(source, FileRows)]
+    for other in [*read, *([program] if program else [])]:
+        with suppress(OSError):  # there is no such file yet
+            if os.path.samefile(path, other):
+                message = f"the results would replace `{path}`, which is read"
+                raise LmcError.of("cannot-write", message, help="name another file")
 
 
 async def _within_budget(

@@ -106,8 +106,8 @@ class TaskOptions(ModelOptions):
 
     Options that are not given come from the `optimize` block. `target` is a module or pipeline.
     `data` is a dataset of the program, a file, or rows as mappings. `metric` is a name,
-    `pkg.mod:fn`, or an object with `score`. `seed` fixes every random choice. `budget` limits
-    calls, tokens, usd and minutes.
+    a function or its name `pkg.mod:fn`, or an object with `score`. `seed` fixes every random
+    choice. `budget` limits calls, tokens, usd and minutes.
 
     `effects` says that the tools with `effect: true` may run: on every row, and when compiling, in
     every trial of every row.
@@ -117,7 +117,7 @@ class TaskOptions(ModelOptions):
 
     target: str | None = None
     data: str | Path | Rows | None = None
-    metric: str | Metric | None = None
+    metric: str | Metric | Callable[..., Any] | None = None
     seed: int = 0
     budget: Mapping[str, float] | None = None
     effects: bool = False
@@ -133,6 +133,9 @@ def require_budget(budget: Mapping[str, float] | None) -> None:
 
     Raises: LmcError[bad-budget] for an unknown limit, or one that is not a number.
     """
+    if budget is not None and not isinstance(budget, Mapping):
+        message = f"a budget is a mapping such as {{'calls': 100}}, not {budget!r:.60}"
+        raise LmcError.of("bad-budget", message)
     wrong = [problem for item in (budget or {}).items() if (problem := _problem(*item))]
     if wrong:
         raise LmcError(*wrong)
@@ -159,7 +162,7 @@ class EvaluateOptions(TaskOptions):
     """
 
     data: str | Path | Rows | None = None
-    metric: str | Metric | None = None
+    metric: str | Metric | Callable[..., Any] | None = None
     _: KW_ONLY
     part: Part | None = None
     limit: int | None = None

@@ -16,6 +16,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph, ProgramGraph
 from lmc.ir.reach import reached_tools
+from lmc.measure.metric_functions import function_metric
 from lmc.measure.metrics import Metric, resolve_metric
 from lmc.measure.rows import (
     Row,
@@ -242,6 +243,14 @@ def find_metric(target: Target, data: Data, given: Any) -> Metric:
         own: Metric = given
         return own
     program = target.program
+    if callable(given):
+        name = getattr(given, "__name__", type(given).__name__)
+        result = target.graph.result
+        return function_metric(name, name, data.row_type, result, None, given=given)
+    if given is not None and not isinstance(given, str):
+        message = f"a Python {type(given).__name__} is not a metric"
+        help = "give a name, a function, or an object with `score`"
+        raise LmcError.of("unknown-metric", message, help=help)
     return resolve_metric(
         metric_name(target, given) or "accuracy",
         program.graph,

@@ -442,3 +442,23 @@ def test_set_puts_what_came_from_elsewhere_into_an_artifact(more_rows: Path) -> 
         in run("set", "b.lmpc", "--module", "rout", "--model", "x", code=1).stderr
     )
     assert "give at least one of" in run("set", "b.lmpc", "--module", "route", code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["a[x]", "[", "[bold]"])
+def test_paths_with_brackets_are_printed_as_they_are(name: str, folder: Path) -> None:
+    """They would be markup of the terminal's."""
+    (folder / f"{name}.lmp").write_text((folder / "desk.lmp").read_text())
+    for command in ("batch", "eval"):
+        found = run(command, f"{name}.lmp", "--data", "mail.jsonl", "-o", f"{name}[/r].jsonl")
+        assert f"wrote {name}[" in found.stdout
+
+
+@pytest.mark.parametrize("read", ["mail.jsonl", "desk.lmp"])
+@pytest.mark.parametrize("command", ["batch", "eval"])
+def test_results_do_not_replace_what_is_read(command: str, read: str, folder: Path) -> None:
+    before = (folder / read).read_bytes()
+    (folder / "link").symlink_to(read)
+    for out in (read, "link"):
+        found = run(command, "desk.lmp", "--data", "mail.jsonl", "-o", out, code=1)
+        assert "would replace" in found.stdout + found.stderr
+    assert (folder / read).read_bytes() == before

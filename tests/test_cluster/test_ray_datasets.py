@@ -32,6 +32,7 @@ default { model: m, cache: "off" }
 generate main(question: str) -> "seven" | "other" { \"\"\"Answer.\"\"\" }
 tool process(question: str) -> str from "processes:number" { pure: true }
 tool act(question: str) -> str from "processes:number" { effect: true }
+pipeline idle(word: str = "idle") -> str { return word }
 pipeline where(question: str) -> str { return process(question) }
 pipeline acting(question: str) -> str { return act(question) }
 record Note { text: str }
@@ -56,7 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "rows").mkdir()
     for part in range(3):
         numbers = range(1000 * part, 1000 * part + 1000)
-        table = pa.table({"id": list(numbers), "question": [f"row {n}" for n in numbers]})
+        nested = [{"failed": n, "parts": [n]} for n in numbers]
+        told = [f"row {n}" for n in numbers]
+        table = pa.table({"id": list(numbers), "note": nested, "question": told})
         pq.write_table(table, made / "rows" / f"{part}.parquet", row_group_size=300)
     before = {name: os.environ.get(name) for name in ("LMC_CACHE_DIR", "RAY_ADDRESS")}
     os.environ["LMC_CACHE_DIR"] = str(made / "cache")
@@ -106,6 +109,13 @@ def test_a_dataset_has_the_results_of_one_process(program: Program, folder: Path
     assert [[r[n] for n in same] for r in found] == [[r[n] for n in same] for r in expected]
 
 
+def test_inputs_may_all_be_left_out(program: Program) -> None:
+    import ray
+
+    found = program.target("idle").map_dataset(ray.data.range(3)).take_all()
+    assert sorted((row["id"], row["pred"]) for row in found) == [(n, '"idle"') for n in range(3)]
+
+
 def test_rows_that_are_none_are_results(program: Program) -> None:
     import ray
 
@@ -138,6 +148,10 @@ def test_what_cannot_be_mapped_says_so(program: Program, folder: Path) -> None:
     taken = ray.data.from_arrow(pa.table({"question": ["q"], "error": ["mine"]}))
     with pytest.raises(LmcError, match="a column `error`"):
         program.target("main").map_dataset(taken).take_all()
+    other: Any
+    for other, told in ((ray.data.range(2), "no column `question`"), ([1], "not a dataset of Ray")):
+        with pytest.raises((LmcError, ray.exceptions.RayTaskError), match=told):
+            program.target("main").map_dataset(other).take_all()
     with load(folder / "p.lmp") as alone, pytest.raises(LmcError, match="need workers"):
         alone.target("main").map_dataset(rows)
 
@@ -157,12 +171,21 @@ def test_a_folder_of_results(folder: Path, tmp_path: Path) -> None:
     assert again.exit_code == 1 and "files already" in again.output
 
 
+@pytest.mark.usefixtures("program")  # its cluster has no CPU for four more
 def test_a_folder_says_what_is_wrong_before_a_call(folder: Path, tmp_path: Path) -> None:
     out = f"{tmp_path}/out/"
     (tmp_path / "rows.jsonl").write_text('{"question": "q"}\n')
     pq.write_table(pa.table({"words": ["q"]}), tmp_path / "words.parquet")
+    pq.write_table(pa.table({"question": ["q"]}).slice(1), tmp_path / "none.parquet")
+    hashed = pa.table({"question": ["q"], "row_hash": [1]})
+    pq.write_table(hashed, tmp_path / "hashed.parquet")
+    twice = pa.Table.from_arrays([pa.array(["q"])] * 2, names=["question", "question"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
     for arguments, told in (
         (("--target", "main", "-d", "rows"), "need workers"),
+        (("--target", "main", "-d", str(tmp_path / "none.parquet"), "--on", ON), "has no rows"),
+        (("--target", "main", "-d", str(tmp_path / "hashed.parquet"), "--on", ON), "`row_hash`"),
+        (("--target", "main", "-d", str(tmp_path / "twice.parquet"), "--on", ON), "there twice"),
         (("--target", "main", "-d", str(tmp_path / "rows.jsonl"), "--on", ON), "Parquet"),
         (("--target", "main", "-d", str(tmp_path / "words.parquet"), "--on", ON), "no column"),
         (("--target", "main", "-d", "nothing.parquet", "--on", ON), "cannot read"),

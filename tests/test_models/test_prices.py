@@ -46,6 +46,12 @@ def test_the_language_names_the_same_kinds() -> None:
     assert Price.from_settings({"price": given}) == Price(1.0, 2.0, cached=0.5)
 
 
+@pytest.mark.parametrize("given", [{}, {"input": 1}, {"output": 2, "cached": 0.5}])
+def test_half_a_price_is_not_known(given: dict[str, float]) -> None:
+    """What is left out would cost nothing, and a budget in dollars would not hold."""
+    assert Price.from_settings({"price": given}) is None
+
+
 def test_the_table_knows_providers_and_addresses() -> None:
     pytest.importorskip("genai_prices")
     official = known_price("gpt-4o-mini", url="https://api.openai.com/v1")

@@ -68,6 +68,14 @@ def test_mistakes_of_a_cell_are_shown_without_a_traceback(shell: Any) -> None:
     assert not ran.success
 
 
+@pytest.mark.parametrize("name", ["class", "1x", "../x"])
+def test_a_name_that_no_variable_can_have_is_refused(name: str, shell: Any) -> None:
+    from IPython.core.error import UsageError
+
+    with pytest.raises(UsageError, match="cannot be a variable"):
+        shell.run_cell_magic("lmp", name, 'generate main(q: str) -> str { "Say." }')
+
+
 def test_files_beside_the_notebook_are_imported(shell: Any, tmp_path: Path) -> None:
     (tmp_path / "parts.lmp").write_text("record Note { text: str }\n", "utf-8")
     with capture_output() as captured:
