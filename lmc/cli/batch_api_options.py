@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lmc.cli.terminal import Finite
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -16,7 +18,7 @@ _OPTIONS = (
         help="Ask models by the batch APIs of their servers: at half the price, within a day.",
     ),
     click.option(
-        "--batch-wait", type=click.FloatRange(0, min_open=True), metavar="HOURS",
+        "--batch-wait", type=Finite(0, min_open=True), metavar="HOURS",
         help="With --batch-api: hours to wait for a batch.  [default: 25]",
     ),
     click.option(
@@ -25,7 +27,7 @@ _OPTIONS = (
         " way at the ordinary price.  [default: fail]",
     ),
     click.option(
-        "--batch-price", type=click.FloatRange(0, 1), metavar="SHARE",
+        "--batch-price", type=Finite(0, 1), metavar="SHARE",
         help="With --batch-api: share of the usual price.  [default: the provider's, or 1]",
     ),
     click.option(

@@ -21,6 +21,7 @@ from lmc.cli.data_options import (
 )
 from lmc.cli.terminal import (
     FILE,
+    Finite,
     cache_option,
     consent_options,
     console,
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     "-o", "--out", type=FILE,
     help="File for the result of each row.  [default: PROGRAM with .results.jsonl]",
 )  # fmt: skip
-@click.option("--fail-under", type=float, metavar="SCORE", help="Fail if the score is below SCORE.")
+@click.option(
+    "--fail-under", type=Finite(), metavar="SCORE", help="Fail if the score is below SCORE."
+)
 @click.option(
     "--against",
     type=FILE,
@@ -68,7 +71,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0),
+    type=Finite(0),
     metavar="M",
     help="With --against: fail too if the score is lower by more than M.",
 )

@@ -8,6 +8,7 @@ results: they go into a pipe or a file as they are, and are made harmless on a t
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import sys
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, allow_dash=True)
+
+
+class Finite(click.FloatRange):
+    """A number that is neither infinite nor `nan`, with which every comparison fails."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As `click.FloatRange`. Raises: click.BadParameter."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number to compare with", param, ctx)
+        return number
+
 
 # Controls but for tab and line feed, what turns the direction of text, separators of lines, halves
 # of characters, and the tags that no font shows.

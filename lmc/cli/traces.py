@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lmc.cli.terminal import FILE, console, count, paint, say
+from lmc.cli.terminal import FILE, Finite, console, count, paint, say
 
 if TYPE_CHECKING:
     from lmc.runtime.traces import CallTrace
@@ -33,8 +33,8 @@ def filters(command: F) -> F:
         click.option("--module", help="Only runs that call this module, and only its calls."),
         click.option("--row", help="Id of the row."),
         click.option("--stage", help="Stage of the job, such as `final test`."),
-        click.option("--min-score", type=float, help="Lowest score to include."),
-        click.option("--max-score", type=float, help="Highest score to include."),
+        click.option("--min-score", type=Finite(), help="Lowest score to include."),
+        click.option("--max-score", type=Finite(), help="Highest score to include."),
         click.option(
             "--failed/--not-failed",
             default=None,

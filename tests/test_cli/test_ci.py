@@ -96,6 +96,13 @@ def worse(folder: Path) -> Path:  # noqa: F811
     return folder
 
 
+@pytest.mark.parametrize("option", ["--fail-under", "--margin"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_nothing_is_compared_with_what_is_no_number(worse: Path, option: str, number: str) -> None:
+    failed = run("eval", "desk.lmp", "--against", "worse.lmp", option, number, code=2)
+    assert "is not a number to compare with" in failed.stderr
+
+
 def test_eval_passes_and_fails_by_its_score(worse: Path) -> None:
     assert "which reaches 0.8" in run("eval", "desk.lmp", "--fail-under", "0.8").stdout
     allowed = ("--allow-url", "example.org", "--allow-path", ".")
