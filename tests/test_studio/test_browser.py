@@ -57,7 +57,7 @@ def page_of(place, scheme="light", width=1280, height=800):
 
 def lost(sent) -> list[str]:
     """A request that failed. A stream that was read to its end counts as left (ERR_ABORTED)."""
-    streams = ("/api/try", "/api/test")
+    streams = ("/api/try", "/api/test", "/api/compare")
     if sent.url.endswith(streams) and sent.failure == "net::ERR_ABORTED":
         return []
     return [f"{sent.url} {sent.failure}"]
