@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from lmc.cluster.crew import MOST_TRIES, START_S
@@ -41,11 +41,30 @@ def map_dataset(
     """
     from ray.data import Dataset, TaskPoolStrategy
 
-    far = far_executor(executor)
+    far_executor(executor)
     if not isinstance(dataset, Dataset):
         message = f"a Python {type(dataset).__name__} is not a dataset of Ray Data"
         help = "`ray.data.from_items` and others make one; `batch` takes rows"
         raise LmcError.of("unknown-data-format", message, help=help)
+    schema = dataset.schema(fetch_if_missing=False)
+    far = require_mappable(executor, target, rows, None if schema is None else schema.names)
+    crew = far.crew
+    run_sync(crew.free_hand())
+    runs = SharedRuns(crew.name, crew.size, rows, (far.id, crew.open_runs(progress), target))
+    compute = TaskPoolStrategy(size=TASKS)
+    return dataset.map_batches(
+        runs.of_block, batch_size=None, batch_format="pyarrow", num_cpus=0, compute=compute
+    )
+
+
+def require_mappable(
+    executor: Executor, target: str, rows: BlockRows, names: Collection[str] | None
+) -> FarExecutor:
+    """See that workers can run a target on columns of these names, if they are known.
+
+    Raises: LmcError[not-on-cluster, missing-column, bad-row].
+    """
+    far = far_executor(executor)
     crew = far.crew
     if why := far.stays(target):
         message = f"workers cannot run `{target}`: {why}"
@@ -54,15 +73,10 @@ def map_dataset(
     if crew.free_cpus < 1:
         message = f"{crew.size} workers leave no CPU of the cluster to read and write the dataset"
         raise LmcError.of("not-on-cluster", message, help="give less: `--on ray?workers=N`")
-    if (schema := dataset.schema(fetch_if_missing=False)) is not None:
-        require_free(schema.names)
-        rows.require(schema.names)
-    run_sync(crew.free_hand())
-    runs = SharedRuns(crew.name, crew.size, rows, (far.id, crew.open_runs(progress), target))
-    compute = TaskPoolStrategy(size=TASKS)
-    return dataset.map_batches(
-        runs.of_block, batch_size=None, batch_format="pyarrow", num_cpus=0, compute=compute
-    )
+    if names is not None:
+        require_free(names)
+        rows.require(names)
+    return far
 
 
 def far_executor(executor: Executor) -> FarExecutor:

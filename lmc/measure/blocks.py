@@ -10,7 +10,7 @@ from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.measure.evaluate import UNSCORED, RowResult, evaluate_each
 from lmc.measure.results_tables import result_rows, result_schema
-from lmc.measure.rows import BadRow, Row, table_row
+from lmc.measure.rows import BadRow, Row, column_of, table_row
 from lmc.measure.table_rows import pyarrow, table_rows
 from lmc.measure.text_rows import NoRows
 from lmc.media.given import Access
@@ -28,17 +28,16 @@ class BlockRows:
     columns: Mapping[str, str]
     consent: Consent
 
-    def needed(self, names: Iterable[str]) -> list[str]:
+    def needed(self, names: Collection[str]) -> list[str]:
         """Those of the columns that the inputs are made of."""
-        fields = self.type.fields
-        wanted = {self.columns.get(f.name, f.name) for f in fields} | {f.alias for f in fields}
+        wanted = {column_of(field, self.columns, names) for field in self.type.fields}
         return [name for name in names if name in wanted]
 
     def require(self, names: Collection[str]) -> None:
         """See that there is a column for each input. Raises: LmcError[missing-column]."""
-        for f in self.type.fields:
-            column = self.columns.get(f.name, f.name)
-            if not f.has_default and column not in names and f.alias not in names:
+        for field in self.type.fields:
+            column = column_of(field, self.columns, names)
+            if not field.has_default and column not in names:
                 message = f"the rows have no column `{column}`; they have {', '.join(names)}"
                 raise LmcError.of("missing-column", message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -261,7 +261,7 @@ def _row_values(
         return {k: cell(_ANY, v, k) for k, v in raw.items()}
     values = {}
     for field in row.fields:
-        column = _column(field, columns, raw)
+        column = column_of(field, columns, raw)
         if column in raw:
             value = cell(field.type, raw[column], column)
             absent = value is None if cell is _table_cell else _is_blank(raw[column], field.type)
@@ -274,7 +274,7 @@ def _row_values(
         typed = validate(row, taken_in(row, values, access))
     except InvalidValue as problem:
         raise BadRow("bad-row", f"the row is not a `{row}`: {problem}") from None
-    used = {_column(field, columns, raw) for field in row.fields}
+    used = {column_of(field, columns, raw) for field in row.fields}
     rest = {k: cell(_ANY, v, k) for k, v in raw.items() if k not in used} if others else {}
     return {**rest, **typed}
 
@@ -290,7 +290,7 @@ def _is_left_out(field: Field) -> bool:
     return field.has_default and not isinstance(field.type, OptionalType)
 
 
-def _column(field: Field, columns: Mapping[str, str], raw: Mapping[str, Any]) -> str:
+def column_of(field: Field, columns: Mapping[str, str], raw: Container[str]) -> str:
     """The column of a field: the declared one, else its name or the alias that models see."""
     alone = field.alias and field.alias in raw and field.name not in raw
     return columns.get(field.name, field.alias if alone else field.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
 from lmc.ir.graph import Graph
-from lmc.ir.serialize import graph_to_json
 from lmc.measure.blocks import BlockRows
 from lmc.measure.results_tables import SUFFIXES as PARQUET
 from lmc.measure.rows import dataset_file, target_row
 from lmc.measure.sources import FileRows, given_source, parts
-from lmc.program.measuring import running
+from lmc.program.measuring import running, what_runs
 from lmc.program.options import EvaluateOptions
 from lmc.program.program import Program
 from lmc.program.task import Target, acting_tools, declared_data, find_target, no_data
@@ -54,7 +52,7 @@ def batch_into_folder(
     `progress` how many more are done. A run that was killed goes on with the rows that are missing.
     Raises: LmcError[not-on-cluster, cannot-read, cannot-write, bad-row], and as `evaluate`.
     """
-    from lmc.cluster.ray_datasets import far_executor, map_dataset
+    from lmc.cluster.ray_datasets import far_executor, map_dataset, require_mappable
     from lmc.cluster.ray_folders import BLOCK_ROWS, Folder, few_readers, quietly, read_parquet
 
     target = find_target(program, options.target)
@@ -68,9 +66,8 @@ def batch_into_folder(
     folder, budget = Folder.of(out), Budget.within(options.budget) if options.budget else None
     with ExitStack() as stack, few_readers(), quietly():
         dataset = read_parquet(paths)
-        rows.require(dataset.schema().names)
         executor = stack.enter_context(_running(program, graph.name, budget))
-        map_dataset(executor, graph.name, rows, dataset)  # or it says why not
+        require_mappable(executor, graph.name, rows, dataset.schema().names)
         wanted = min(dataset.count(), options.limit or sys.maxsize)
         if not wanted:
             raise LmcError.of("no-rows", f"`{options.data or 'the dataset'}` has no rows")
@@ -124,10 +121,8 @@ def _source(target: Target, given: Any) -> tuple[list[str] | str, BlockRows]:
 
 def _asked(program: Program, graph: Graph, paths: Sequence[str], options: EvaluateOptions) -> str:
     """A hash of what makes the results what they are."""
-    text = json.dumps(graph_to_json(program.graph), sort_keys=True, default=str)
-    models = repr((program.options.model, program.options.base_url))
     files = [paths] if isinstance(paths, str) else [*map(_version, paths)]
-    told = (text, repr(program.parameters), models, graph.name, repr(files), repr(options.limit))
+    told = (*what_runs(program, graph), repr(files), repr(options.limit))
     return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from lmc.diagnostics import LmcError
 from lmc.frozen import frozen
+from lmc.ir.graph import Graph
 from lmc.ir.serialize import graph_to_json
 from lmc.measure.evaluate import (
     UNSCORED,
@@ -234,9 +235,14 @@ class _Measurement:
         program, graph, metric = self.task.program, self.task.graph, self.task.metric
         if not acting_tools(program.graph, graph, [metric.name]):
             return ()
-        text = json.dumps(graph_to_json(program.graph), sort_keys=True, default=str)
-        models = repr((program.options.model, program.options.base_url))
-        return text, repr(program.parameters), models, graph.name, metric.name
+        return (*what_runs(program, graph), metric.name)
+
+
+def what_runs(program: Program, graph: Graph) -> tuple[str, ...]:
+    """What makes the results of a target what they are, but for the rows."""
+    text = json.dumps(graph_to_json(program.graph), sort_keys=True, default=str)
+    models = repr((program.options.model, program.options.base_url))
+    return text, repr(program.parameters), models, graph.name
 
 
 def _prepare(program: Program | str | Path, options: EvaluateOptions) -> _Measurement:
